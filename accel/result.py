@@ -1,0 +1,278 @@
+"""What a run leaves behind: plain frozen records, JSON in and out.
+
+Every quantity carries its unit in its name. ``None`` means "not asked for" (an estimate moves no data and so
+has no error, no overflow count and no activity), never "zero".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cycles:
+    """Where a layer's cycles went; the causes are disjoint, and their sum is the layer's latency.
+
+    ``compute`` streams operands through the array; ``fill_drain`` waits for the first or last wave, for the
+    stationary operand to travel in or results to shift out; the stalls name what the layer waited for: weights,
+    activations, or room for and storing of outputs; ``vector`` is vector-unit work not hidden behind the array.
+    """
+
+    compute: int = 0
+    fill_drain: int = 0
+    stall_weights: int = 0
+    stall_activations: int = 0
+    stall_outputs: int = 0
+    vector: int = 0
+
+    @property
+    def total(self) -> int:
+        """Latency in cycles."""
+        return sum(dataclasses.astuple(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What the hardware did, counted; the cost model multiplies these by energies."""
+
+    macs: int = 0
+    """Multiply-accumulates of real operands (zero operands included, padding of the array not)."""
+    operand_register_bits: int = 0
+    """Bits written to operand registers: moving operands through all columns, stationary operands on their way in."""
+    sum_register_bits: int = 0
+    """Bits written to partial-sum or result registers, the way through unused rows and shift-out included."""
+    weight_buffer_read_bytes: int = 0
+    weight_buffer_write_bytes: int = 0
+    activation_buffer_read_bytes: int = 0
+    activation_buffer_write_bytes: int = 0
+    accumulator_buffer_read_bytes: int = 0
+    accumulator_buffer_write_bytes: int = 0
+    dram_read_bytes: int = 0
+    """Whole bursts."""
+    dram_write_bytes: int = 0
+    vector_requantize: int = 0
+    """Elements multiplied by a scale, rounded and clamped."""
+    vector_add: int = 0
+    """Integer additions in the vector unit: bias, residual, pooling sums."""
+    vector_compare: int = 0
+    """Comparisons in the vector unit: max pooling, clamps that are not part of a requantization."""
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy by component, in picojoules."""
+
+    mac_pj: float = 0.0
+    registers_pj: float = 0.0
+    weight_buffer_pj: float = 0.0
+    activation_buffer_pj: float = 0.0
+    accumulator_buffer_pj: float = 0.0
+    dram_pj: float = 0.0
+    vector_pj: float = 0.0
+    leakage_pj: float = 0.0
+
+    @property
+    def total_pj(self) -> float:
+        """The sum of the components."""
+        return float(sum(dataclasses.astuple(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Bits that toggled in the array's registers, seen in the data; and the energy that follows from them."""
+
+    operand_bits: int
+    product_bits: int
+    sum_bits: int
+    operand_bits_possible: int
+    """Register bits clocked while they held a live value: what would toggle if every bit flipped every time."""
+    product_bits_possible: int
+    sum_bits_possible: int
+    energy: Energy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccumulatorUse:
+    """How wide a layer's sums really were."""
+
+    bits_used: int
+    """Signed bits that hold every final sum (bias included) seen in this run."""
+    bits_safe: int
+    """Signed bits that can never overflow for these weights, whatever the input."""
+    overflows: int
+    """Additions that wrapped or saturated."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumericError:
+    """Difference to the float network at a layer's output; LSB = one step of the output's scale."""
+
+    sqnr_db: float
+    cosine: float
+    max_lsb: float
+    mean_lsb: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerResult:
+    """One layer on one machine."""
+
+    name: str
+    op: str
+    """conv, depthwise, linear, add, max_pool, ... as the graph names it."""
+    unit: str
+    """``array``, ``vector`` or ``view`` (a reshape: no data moves)."""
+    shape: str
+    """The output's shape, readable: ``1x64x56x56``."""
+    mapping: str
+    """One line: dataflow, tile, loop order; empty for views."""
+    macs: int
+    cycles: Cycles
+    utilization: float
+    """MACs / (PEs x latency in cycles)."""
+    actions: Actions
+    energy: Energy
+    accumulator: AccumulatorUse | None = None
+    activity: Activity | None = None
+    error: NumericError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Top-1 over labelled inputs, as fractions."""
+
+    images: int
+    float_top1: float | None
+    integer_top1: float
+    agreement: float | None
+    """How often the integer and the float network name the same class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Silicon area by component, in square millimetres."""
+
+    array_mm2: float
+    weight_buffer_mm2: float
+    activation_buffer_mm2: float
+    accumulator_buffer_mm2: float
+    vector_mm2: float
+
+    @property
+    def total_mm2(self) -> float:
+        """The sum of the components."""
+        return float(sum(dataclasses.astuple(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A network on a machine, layer by layer."""
+
+    network: str
+    machine: str
+    kind: str
+    """``estimate`` (no tensor data) or ``simulation``."""
+    batch: int
+    clock_hz: float
+    pe_count: int
+    dram_bytes_per_cycle: float
+    layers: tuple[LayerResult, ...]
+    area: Area | None = None
+    accuracy: Accuracy | None = None
+    output_sha256: dict[str, str] = field(default_factory=dict)
+    """Output tensor name -> hash of its integers (C order, little endian)."""
+    accel_version: str = ""
+
+    @property
+    def latency_cycles(self) -> int:
+        """Cycles from the first load to the last store."""
+        return sum(layer.cycles.total for layer in self.layers)
+
+    @property
+    def latency_ms(self) -> float:
+        """Latency in milliseconds."""
+        return self.latency_cycles / self.clock_hz * 1e3
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole batch."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of the whole batch."""
+        return sum(layer.energy.total_pj for layer in self.layers)
+
+    @property
+    def utilization(self) -> float:
+        """MACs / (PEs x latency)."""
+        return self.macs / (self.pe_count * self.latency_cycles) if self.latency_cycles else 0.0
+
+    @property
+    def average_power_w(self) -> float:
+        """Energy / latency."""
+        return self.energy_pj * 1e-12 / (self.latency_ms * 1e-3) if self.latency_cycles else 0.0
+
+    @property
+    def tops(self) -> float:
+        """Tera-operations per second, a MAC being two operations."""
+        return 2 * self.macs / (self.latency_ms * 1e-3) / 1e12 if self.latency_cycles else 0.0
+
+    @property
+    def tops_per_w(self) -> float:
+        """Tera-operations per joule."""
+        return 2 * self.macs / self.energy_pj if self.energy_pj else 0.0
+
+    @property
+    def frames_per_second(self) -> float:
+        """Images per second at this batch size."""
+        return self.batch / (self.latency_ms * 1e-3) if self.latency_cycles else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields and derived totals, as plain types."""
+        data = dataclasses.asdict(self)
+        data["totals"] = {name: getattr(self, name) for name in _TOTALS}
+        return data
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The record as JSON; ``Result.from_json`` reads it back."""
+        return json.dumps(self.to_dict(), indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """Read what ``to_json`` wrote; the totals are derived again."""
+        data = json.loads(text)
+        data.pop("totals", None)
+        return typing.cast(Result, _build(cls, data))
+
+
+_TOTALS = (
+    "latency_cycles",
+    "latency_ms",
+    "macs",
+    "energy_pj",
+    "utilization",
+    "average_power_w",
+    "tops",
+    "tops_per_w",
+    "frames_per_second",
+)
+
+
+def _build(hint: Any, value: Any) -> Any:
+    """Rebuild dataclasses and tuples from plain JSON values, by type hint."""
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        return None if value is None else _build(options[0], value)
+    if origin is tuple:
+        return tuple(_build(typing.get_args(hint)[0], item) for item in value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = typing.get_type_hints(hint)
+        return hint(**{key: _build(hints[key], item) for key, item in value.items()})
+    return value
