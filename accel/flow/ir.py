@@ -103,6 +103,8 @@ class FlowOp:
     weight: Access | None = None
     part: int = 0
     """Which input of a Concat this nest copies."""
+    epilogue: tuple[Node, ...] = ()
+    """Requantizations applied to each result before it is written; ``write`` names the last one's output."""
 
     @property
     def body(self) -> Op:
@@ -161,6 +163,4 @@ class Flow:
     outputs: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join(
-            [f"flow {self.name}", *(f"  {line}" for op in self.ops for line in str(op).split("\n"))]
-        )
+        return "\n".join([f"flow {self.name}", *(f"  {line}" for op in self.ops for line in str(op).split("\n"))])

@@ -1,10 +1,16 @@
-"""Graph -> Flow: each node becomes a loop nest (a Concat one for each input)."""
+"""Graph -> Flow: each node becomes a loop nest (a Concat one for each input).
+
+A Requantize that is the only reader of a nest's result rides along with it: the vector unit applies it before the
+result is written, and no memory traffic comes between.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accel.errors import AccelError
 from accel.flow.ir import Access, Affine, Dim, Flow, FlowOp, canonical_shape
-from accel.graph.ir import AveragePool, Concat, Conv, Graph, Linear, MaxPool, Node, Reshape
+from accel.graph.ir import AveragePool, Concat, Conv, Graph, Linear, MaxPool, Node, Requantize, Reshape
 
 _B, _C, _H, _W = (Affine(((axis, 1),)) for axis in "bchw")
 
@@ -17,8 +23,27 @@ def lower(graph: Graph) -> Flow:
     AccelError
         A Concat along an axis that a four-axis view does not keep apart.
     """
-    ops = [op for node in graph.nodes for op in _lower_node(graph, node)]
+    ops: list[FlowOp] = []
+    for node in graph.nodes:
+        host = _host(graph, node, ops)
+        if host is None:
+            ops += _lower_node(graph, node)
+        else:
+            write = replace(ops[host].write, tensor=node.output)
+            ops[host] = replace(ops[host], write=write, epilogue=(*ops[host].epilogue, node))
     return Flow(graph.name, tuple(ops), graph.tensors, graph.inputs, graph.outputs)
+
+
+def _host(graph: Graph, node: Node, ops: list[FlowOp]) -> int | None:
+    """The nest that can take ``node`` along, if there is one."""
+    if not isinstance(node.op, Requantize) or node.inputs[0] in graph.outputs:
+        return None
+    if len(list(graph.consumers(node.inputs[0]))) > 1:
+        return None
+    for position, op in enumerate(ops):
+        if op.write.tensor == node.inputs[0] and not op.is_view and not isinstance(op.body, Concat):
+            return position
+    return None
 
 
 def _lower_node(graph: Graph, node: Node) -> list[FlowOp]:

@@ -1,0 +1,1 @@
+"""Where and when: tiles, loop order and the program of instructions."""

@@ -1,0 +1,40 @@
+"""accel: hardware/software co-design simulator for integer neural-network accelerators.
+
+>>> import accel
+>>> arch = accel.load_arch("edge-32x32")
+>>> network = accel.load_network("digits-resnet8")
+>>> result = accel.simulate(network, arch)
+>>> print(result.latency_cycles, result.to_json())  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from accel.errors import AccelError
+
+if TYPE_CHECKING:
+    from accel.api import Network, estimate, load_arch, load_network, simulate, verify
+    from accel.result import Result
+
+__version__ = "0.1.0"
+__all__ = [
+    "AccelError",
+    "Network",
+    "Result",
+    "estimate",
+    "load_arch",
+    "load_network",
+    "simulate",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public face on first use: numba, onnx and pydantic are slow to load."""
+    if name == "Result":
+        return importlib.import_module("accel.result").Result
+    if name in __all__:
+        return getattr(importlib.import_module("accel.api"), name)
+    raise AttributeError(f"module 'accel' has no attribute {name!r}")

@@ -1,0 +1,143 @@
+"""The program: Load, Compute, Vector and Store instructions with their dependencies.
+
+Each unit of the machine takes its own instructions in order and waits for the ones named in ``waits``. A Load that
+waits for a Compute waits until its operands are consumed; everybody else waits for results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accel.flow.ir import Flow, FlowOp, Range, Region
+from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping
+from accel.result import Actions
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """DRAM -> one slot of the weight or activation buffer."""
+
+    index: int
+    layer: int
+    waits: tuple[int, ...]
+    buffer: str
+    """``weight`` or ``activation``."""
+    slot: int
+    part: int
+    """Which operand of the slot (an Add loads two)."""
+    tensor: str
+    box: Region | tuple[Range, Range, Range]
+    """Activations: (b, c, h, w); weights: (g, n, k)."""
+    size_bytes: int
+    """Whole bursts."""
+
+    def __str__(self) -> str:
+        return f"load    {self.buffer}[{self.slot}] <- {self.tensor}{_box(self.box)} {self.size_bytes} B"
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """One tile through the array: ``folds`` folds of ``stream`` operands each."""
+
+    index: int
+    layer: int
+    waits: tuple[int, ...]
+    tile: ArrayTile
+    first: bool
+    """The first k tile overwrites the accumulators, later ones add."""
+    last: bool
+    weight_slot: int
+    activation_slot: int
+    accumulator_slot: int
+    weight_load: int
+    activation_load: int
+    room: int | None
+    """The Store that frees the accumulator slot, if the slot was in use."""
+    folds: int
+    stream: int
+    port_cycles: int
+    """Cycles that the narrowest buffer port needs for the tile's operands and sums."""
+    port: str
+    """Which buffer that is."""
+
+    def __str__(self) -> str:
+        sign = "=" if self.first else "+="
+        return (
+            f"compute accumulator[{self.accumulator_slot}] {sign} activation[{self.activation_slot}] "
+            f"* weight[{self.weight_slot}] {self.tile} {self.folds} folds x {self.stream}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """The vector unit: finish an accumulator tile, or work on an activation slot; the result waits for its Store."""
+
+    index: int
+    layer: int
+    waits: tuple[int, ...]
+    activation_slot: int | None
+    """None: the source is the accumulator slot itself."""
+    accumulator_slot: int
+    box: Region
+    """The output's part that it makes."""
+    cycles: int
+
+    def __str__(self) -> str:
+        source = "in place" if self.activation_slot is None else f"activation[{self.activation_slot}]"
+        return f"vector  accumulator[{self.accumulator_slot}] <- {source} {_box(self.box)} {self.cycles} cycles"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One accumulator slot's outputs -> DRAM; frees the slot."""
+
+    index: int
+    layer: int
+    waits: tuple[int, ...]
+    accumulator_slot: int
+    tensor: str
+    box: Region
+    size_bytes: int
+    """Whole bursts."""
+
+    def __str__(self) -> str:
+        return f"store   {self.tensor}{_box(self.box)} <- accumulator[{self.accumulator_slot}] {self.size_bytes} B"
+
+
+Instruction = Load | Compute | Vector | Store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One loop nest of the flow with its mapping; instructions refer to it by position."""
+
+    op: FlowOp
+    mapping: ArrayMapping | VectorMapping | None
+    """None: a view; no instruction."""
+    actions: Actions
+    """Everything the layer's instructions do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A network for one machine."""
+
+    flow: Flow
+    machine: str
+    layers: tuple[Layer, ...]
+    instructions: tuple[Instruction, ...]
+
+    def __str__(self) -> str:
+        lines = [f"program {self.flow.name} on {self.machine}"]
+        layer = -1
+        for instruction in self.instructions:
+            if instruction.layer != layer:
+                layer = instruction.layer
+                lines.append(f"  layer {layer} {self.layers[layer].op.name}: {self.layers[layer].mapping}")
+            waits = ",".join(map(str, instruction.waits))
+            lines.append(f"    {instruction.index:5d} {instruction}{f'  after {waits}' if waits else ''}")
+        return "\n".join(lines)
+
+
+def _box(box: tuple[Range, ...]) -> str:
+    return "[" + ", ".join(f"{low}:{high}" for low, high in box) + "]"

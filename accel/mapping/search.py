@@ -1,0 +1,262 @@
+"""Choose a mapping for each loop nest: every legal tiling of a small space, the cheapest by a closed-form estimate.
+
+The estimate is only used to compare mappings; reported cycles come from the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, prod
+
+from accel.arch.spec import Machine
+from accel.arch.timing import ArrayTiming
+from accel.errors import AccelError
+from accel.flow.ir import Access, Flow, FlowOp
+from accel.graph.ir import Tensor
+from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping, cut, fold_shape
+
+
+def choose(flow: Flow, machine: Machine) -> tuple[ArrayMapping | VectorMapping | None, ...]:
+    """A mapping for every nest of ``flow``, None for views; equal nests are searched once.
+
+    Raises
+    ------
+    AccelError
+        A nest whose smallest tile does not fit a buffer: which buffer, and by how many bytes.
+    """
+    known: dict[object, ArrayMapping | VectorMapping] = {}
+    chosen: list[ArrayMapping | VectorMapping | None] = []
+    for op in flow.ops:
+        if op.is_view:
+            chosen.append(None)
+            continue
+        key = _signature(op, flow.tensors)
+        if key not in known:
+            search = _search_array if op.on_array else _search_vector
+            known[key] = search(op, flow, machine)
+        chosen.append(known[key])
+    return tuple(chosen)
+
+
+def _signature(op: FlowOp, tensors: dict[str, Tensor]) -> object:
+    reads = tuple((read.shape, read.index, tensors[read.tensor].bits) for read in op.reads)
+    return op.kind, op.dims, reads, tensors[op.write.tensor].bits, len(op.epilogue)
+
+
+@dataclass(frozen=True, slots=True)
+class _Footprint:
+    """Bytes that one tile needs in each buffer."""
+
+    weight: int
+    activation: int
+    accumulator: int
+
+    def excess(self, machine: Machine) -> dict[str, tuple[int, int]]:
+        """Buffer name -> (needed, available) where it does not fit."""
+        buffers = machine.buffers
+        need = {
+            "weight": (self.weight, buffers.weight.tile_bytes),
+            "activation": (self.activation, buffers.activation.tile_bytes),
+            "accumulator": (self.accumulator, buffers.accumulator.tile_bytes),
+        }
+        return {name: pair for name, pair in need.items() if pair[0] > pair[1]}
+
+
+def _search_array(op: FlowOp, flow: Flow, machine: Machine) -> ArrayMapping:
+    timings = {dataflow: ArrayTiming.of(machine.array, dataflow) for dataflow in machine.array.dataflow}
+    best: tuple[tuple[float, ...], ArrayMapping] | None = None
+    smallest: _Footprint | None = None
+    for tile in _array_tiles(op, machine):
+        footprint = _array_footprint(op, tile, flow, machine)
+        if smallest is None or _total(footprint) < _total(smallest):
+            smallest = footprint
+        if footprint.excess(machine):
+            continue
+        for dataflow, timing in timings.items():
+            for outer in ("pixels", "channels"):
+                mapping = ArrayMapping(dataflow, *tile, outer)
+                cost = _array_cost(op, mapping, timing, footprint, flow, machine)
+                if best is None or cost < best[0]:
+                    best = cost, mapping
+    if best is None:
+        assert smallest is not None
+        raise _does_not_fit(op, smallest, machine)
+    return best[1]
+
+
+def _array_tiles(op: FlowOp, machine: Machine) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """Tile sizes (g, b, oh, ow, n, k): whole sizes and their fractions, several images or groups only as wholes."""
+    size = op.sizes
+    depth = size["c"] * size["kh"] * size["kw"]
+    span = max(machine.array.rows, machine.array.columns)
+    for k in _steps(depth, machine.array.rows):
+        for n in _steps(size["n"], machine.array.columns):
+            whole_group = k == depth and n == size["n"]
+            for g in _doublings(size["g"]) if whole_group else [1]:
+                for b, oh, ow in _pixel_tiles(size["b"], size["oh"], size["ow"], span):
+                    yield g, b, oh, ow, n, k
+
+
+def _pixel_tiles(b: int, oh: int, ow: int, span: int) -> Iterator[tuple[int, int, int]]:
+    for images in _doublings(b):
+        yield images, oh, ow
+    for rows in _fractions(oh):
+        yield 1, rows, ow
+    for columns in _steps(ow, min(span, ow)):
+        yield 1, 1, columns
+    yield 1, 1, 1
+
+
+def _doublings(size: int) -> list[int]:
+    return sorted({min(1 << power, size) for power in range(size.bit_length() + 1)})
+
+
+def _fractions(size: int) -> list[int]:
+    """ceil(size / parts) for 1, 2, 3, 4, 6, 8, 12, ... parts."""
+    parts = sorted({count << shift for shift in range(size.bit_length()) for count in (1, 3)})
+    return sorted({ceil(size / count) for count in parts if count <= size})
+
+
+def _steps(size: int, unit: int) -> list[int]:
+    """``size`` whole, or a fraction of it that is a multiple of ``unit``."""
+    units = ceil(size / unit)
+    return sorted({min(part * unit, size) for part in _fractions(units)})
+
+
+def _touched(access: Access, sizes: dict[str, int]) -> int:
+    """Elements that the largest tile of these sizes can touch."""
+    count = 1
+    for expression, limit in zip(access.index, access.shape, strict=True):
+        count *= min(limit, 1 + sum(step * (sizes[name] - 1) for name, step in expression.terms))
+    return count
+
+
+def _array_footprint(op: FlowOp, tile: tuple[int, int, int, int, int, int], flow: Flow, machine: Machine) -> _Footprint:
+    g, b, oh, ow, n, k = tile
+    sizes = op.sizes | {"g": g, "b": b, "oh": oh, "ow": ow, "n": n}
+    read = op.reads[0]
+    outputs = g * b * oh * ow * n
+    out_bits = max(machine.pe.accumulator_bits, flow.tensors[op.write.tensor].bits)
+    return _Footprint(
+        weight=ceil(g * n * k * machine.pe.weight.bits / 8),
+        activation=ceil(_touched(read, sizes) * flow.tensors[read.tensor].bits / 8),
+        accumulator=ceil(outputs * out_bits / 8),
+    )
+
+
+def _array_cost(
+    op: FlowOp,
+    mapping: ArrayMapping,
+    timing: ArrayTiming,
+    footprint: _Footprint,
+    flow: Flow,
+    machine: Machine,
+) -> tuple[float, ...]:
+    """(cycles, DRAM bytes, tiles), smaller is better: the busiest unit, plus what nothing can hide."""
+    size = op.sizes
+    depth = size["c"] * size["kh"] * size["kw"]
+    groups = ceil(size["g"] / mapping.g)
+    pixel_tiles = ceil(size["b"] / mapping.b) * ceil(size["oh"] / mapping.oh) * ceil(size["ow"] / mapping.ow)
+    channel_tiles, k_tiles = ceil(size["n"] / mapping.n), ceil(depth / mapping.k)
+    slots = 2 if machine.buffers.weight.double_buffered else 1
+    if mapping.outer == "pixels":
+        weights_stay, activations_stay = channel_tiles * k_tiles <= slots, True
+    else:
+        weights_stay, activations_stay = k_tiles <= slots, pixel_tiles <= slots
+    weight_reads = 1 if weights_stay else pixel_tiles
+    activation_reads = 1 if activations_stay else channel_tiles
+    weight_bytes = prod((size["g"], size["n"], depth)) * machine.pe.weight.bits / 8 * weight_reads
+    activation_bytes = footprint.activation * groups * pixel_tiles * activation_reads
+    out_bytes = prod(op.write.shape) * flow.tensors[op.write.tensor].bits / 8
+    dram_bytes = weight_bytes + activation_bytes + out_bytes
+    bandwidth = machine.dram.bandwidth_bytes_per_cycle
+    compute = _compute_cycles(op, mapping, timing, machine)
+    vector = prod(op.write.shape) / machine.vector.lanes * (1 + len(op.epilogue))
+    tiles = groups * pixel_tiles * channel_tiles * k_tiles
+    outputs = groups * pixel_tiles * channel_tiles
+    exposed = (footprint.weight + footprint.activation + out_bytes / outputs) / bandwidth + vector / outputs
+    busiest = max(compute, dram_bytes / bandwidth, vector)
+    return busiest + exposed, dram_bytes, tiles
+
+
+def _compute_cycles(op: FlowOp, mapping: ArrayMapping, timing: ArrayTiming, machine: Machine) -> int:
+    """Array cycles of all tiles; tiles of equal size are counted together."""
+    size = op.sizes
+    depth = size["c"] * size["kh"] * size["kw"]
+    total = 0
+    for pixels, pixel_count in _pixel_sizes(mapping, size):
+        for n, n_count in _sizes(size["n"], mapping.n):
+            for k, k_count in _sizes(depth, mapping.k):
+                tile = ArrayTile((0, size["g"]), (0, 1), (0, 1), (0, pixels), (0, n), (0, k))
+                folds, stream = fold_shape(mapping.dataflow, tile, machine.array.rows, machine.array.columns)
+                total += pixel_count * n_count * k_count * timing.issue_cycles(folds, stream)
+    return total
+
+
+def _sizes(size: int, step: int) -> list[tuple[int, int]]:
+    """(tile size, how many of it)."""
+    whole, rest = divmod(size, step)
+    return ([(step, whole)] if whole else []) + ([(rest, 1)] if rest else [])
+
+
+def _pixel_sizes(mapping: ArrayMapping, size: dict[str, int]) -> list[tuple[int, int]]:
+    return [
+        (b * oh * ow, b_count * oh_count * ow_count)
+        for b, b_count in _sizes(size["b"], mapping.b)
+        for oh, oh_count in _sizes(size["oh"], mapping.oh)
+        for ow, ow_count in _sizes(size["ow"], mapping.ow)
+    ]
+
+
+def _search_vector(op: FlowOp, flow: Flow, machine: Machine) -> VectorMapping:
+    """The tile that lets loads, work and stores overlap best: the largest parts wait for their first load."""
+    size = op.sizes
+    best: tuple[float, VectorMapping] | None = None
+    smallest: _Footprint | None = None
+    bandwidth = machine.dram.bandwidth_bytes_per_cycle
+    for b, c, h, w in _vector_tiles(size):
+        tile = size | {"b": b, "c": c, "h": h, "w": w}
+        inputs = sum(ceil(_touched(read, tile) * flow.tensors[read.tensor].bits / 8) for read in op.reads)
+        outputs = ceil(b * c * h * w * flow.tensors[op.write.tensor].bits / 8)
+        footprint = _Footprint(0, inputs, outputs)
+        if smallest is None or _total(footprint) < _total(smallest):
+            smallest = footprint
+        if footprint.excess(machine):
+            continue
+        count = prod(len(cut(size[name], step)) for name, step in zip("bchw", (b, c, h, w), strict=True))
+        exposed = (inputs + outputs) / bandwidth
+        cost = count * (inputs + outputs) / bandwidth + exposed + count * machine.dram.latency_cycles / 8
+        if best is None or cost < best[0]:
+            best = cost, VectorMapping(b, c, h, w)
+    if best is None:
+        assert smallest is not None
+        raise _does_not_fit(op, smallest, machine)
+    return best[1]
+
+
+def _vector_tiles(size: dict[str, int]) -> Iterator[tuple[int, int, int, int]]:
+    for b in _doublings(size["b"]):
+        yield b, size["c"], size["h"], size["w"]
+    for c in _fractions(size["c"]):
+        yield 1, c, size["h"], size["w"]
+        for h in _fractions(size["h"]):
+            yield 1, c, h, size["w"]
+    for w in _fractions(size["w"]):
+        yield 1, 1, 1, w
+
+
+def _total(footprint: _Footprint) -> int:
+    return footprint.weight + footprint.activation + footprint.accumulator
+
+
+def _does_not_fit(op: FlowOp, smallest: _Footprint, machine: Machine) -> AccelError:
+    parts = [
+        f"{need} bytes in the {name} buffer, which has room for {room} ({need - room} too few)"
+        for name, (need, room) in smallest.excess(machine).items()
+    ]
+    return AccelError(
+        f"the smallest tile of {op.name} needs {' and '.join(parts)} on machine {machine.name}",
+        f"{op.node.name}",
+        "enlarge the buffer, or turn its double buffering off",
+    )

@@ -1,0 +1,60 @@
+"""What the vector unit does for a tile of outputs, and how long it takes.
+
+Each of the unit's lanes does one step on one element a cycle: a bias addition with requantization is one step (the
+requantizer is a pipeline), an operand of a residual addition one, a window position one. A port that is too narrow
+for the operands makes it slower.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+
+from accel.arch.spec import Machine
+from accel.flow.ir import FlowOp, Region, elements
+from accel.graph.ir import Add, AveragePool, MaxPool, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class VectorWork:
+    """Cycles of one Vector instruction, and its actions by the field names of ``accel.result.Actions``."""
+
+    cycles: int
+    actions: Counter[str]
+
+
+def vector_work(op: FlowOp, box: Region, tensors: dict[str, Tensor], machine: Machine) -> VectorWork:
+    """Count the work for ``box`` of the op's output."""
+    outputs = elements(box)
+    buffers = machine.buffers
+    actions: Counter[str] = Counter()
+    if op.on_array:
+        steps = 1
+        source_bytes = ceil(outputs * machine.pe.accumulator_bits / 8)
+        actions["accumulator_buffer_read_bytes"] = source_bytes
+        actions["vector_add"] = outputs
+        actions["vector_requantize"] = outputs
+        port = buffers.accumulator
+    else:
+        window = op.sizes.get("kh", 1) * op.sizes.get("kw", 1)
+        steps, counts = _steps(op, window)
+        source_bytes = ceil(outputs * window * sum(tensors[read.tensor].bits for read in op.reads) / 8)
+        actions["activation_buffer_read_bytes"] = source_bytes
+        for name, count in counts.items():
+            actions[name] = outputs * count
+        port = buffers.activation
+    steps += len(op.epilogue)
+    actions["vector_requantize"] += outputs * len(op.epilogue)
+    lanes_cycles = ceil(outputs / machine.vector.lanes) * steps
+    return VectorWork(max(lanes_cycles, ceil(source_bytes / port.width_bytes_per_cycle)), actions)
+
+
+def _steps(op: FlowOp, window: int) -> tuple[int, dict[str, int]]:
+    if isinstance(op.body, MaxPool):
+        return window, {"vector_compare": window}
+    if isinstance(op.body, AveragePool):
+        return window + 1, {"vector_add": window, "vector_requantize": 1}
+    if isinstance(op.body, Add):
+        return 2, {"vector_add": 1, "vector_requantize": 2}
+    return 1, {"vector_requantize": 1}
