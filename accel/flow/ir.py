@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from accel.graph.ir import Node, Op, Tensor
+from accel.graph.ir import Conv, Linear, Node, Op, Tensor
 
 Range = tuple[int, int]
 """Half-open: first, one past the last."""
@@ -125,6 +125,12 @@ class FlowOp:
     def on_array(self) -> bool:
         """True for multiply-accumulate nests; the rest is vector work."""
         return self.weight is not None
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of one weight in memory."""
+        assert isinstance(self.body, Conv | Linear)
+        return self.body.weight.qtype.bits
 
     @property
     def is_view(self) -> bool:

@@ -8,17 +8,26 @@ of the array and the de-skew registers behind it count like the rest.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 from accel.arch.spec import Machine
 from accel.mapping.mapping import ArrayTile, cut
 
 
-def array_actions(machine: Machine, dataflow: str, tile: ArrayTile, first: bool) -> Counter[str]:
+@dataclass(frozen=True, slots=True)
+class OperandBits:
+    """Bits of one element in the buffers; the array's registers have the machine's width, which may be larger."""
+
+    weight: int
+    activation: int
+
+
+def array_actions(machine: Machine, dataflow: str, tile: ArrayTile, first: bool, stored: OperandBits) -> Counter[str]:
     """Actions of one Compute instruction, by the field names of ``accel.result.Actions``."""
     if dataflow == "output_stationary":
-        counts = _results_stay(machine, tile)
+        counts = _results_stay(machine, tile, stored)
     else:
-        counts = _operand_stays(machine, dataflow, tile)
+        counts = _operand_stays(machine, dataflow, tile, stored)
     sums = tile.groups * tile.pixels * tile.channels
     adds = sums * (len(cut(tile.depth, machine.array.rows)) if dataflow != "output_stationary" else 1)
     counts["macs"] = sums * tile.depth
@@ -27,7 +36,7 @@ def array_actions(machine: Machine, dataflow: str, tile: ArrayTile, first: bool)
     return counts
 
 
-def _operand_stays(machine: Machine, dataflow: str, tile: ArrayTile) -> Counter[str]:
+def _operand_stays(machine: Machine, dataflow: str, tile: ArrayTile, stored: OperandBits) -> Counter[str]:
     rows, columns = machine.array.rows, machine.array.columns
     weights_stay = dataflow == "weight_stationary"
     held_bits, moving_bits = machine.pe.weight.bits, machine.pe.activation.bits
@@ -56,12 +65,12 @@ def _operand_stays(machine: Machine, dataflow: str, tile: ArrayTile) -> Counter[
     return Counter(
         operand_register_bits=tile.groups * operand_bits,
         sum_register_bits=tile.groups * sum_bits,
-        weight_buffer_read_bytes=_size_bytes(tile.groups * weight_reads, machine.pe.weight.bits),
-        activation_buffer_read_bytes=_size_bytes(tile.groups * activation_reads, machine.pe.activation.bits),
+        weight_buffer_read_bytes=_size_bytes(tile.groups * weight_reads, stored.weight),
+        activation_buffer_read_bytes=_size_bytes(tile.groups * activation_reads, stored.activation),
     )
 
 
-def _results_stay(machine: Machine, tile: ArrayTile) -> Counter[str]:
+def _results_stay(machine: Machine, tile: ArrayTile, stored: OperandBits) -> Counter[str]:
     rows, columns = machine.array.rows, machine.array.columns
     row_folds, column_folds = cut(tile.pixels, rows), cut(tile.channels, columns)
     activations = weights = 0
@@ -80,11 +89,9 @@ def _results_stay(machine: Machine, tile: ArrayTile) -> Counter[str]:
     return Counter(
         operand_register_bits=tile.groups * operand_bits,
         sum_register_bits=tile.groups * sum_bits,
-        weight_buffer_read_bytes=_size_bytes(
-            tile.groups * tile.depth * tile.channels * len(row_folds), machine.pe.weight.bits
-        ),
+        weight_buffer_read_bytes=_size_bytes(tile.groups * tile.depth * tile.channels * len(row_folds), stored.weight),
         activation_buffer_read_bytes=_size_bytes(
-            tile.groups * tile.depth * tile.pixels * len(column_folds), machine.pe.activation.bits
+            tile.groups * tile.depth * tile.pixels * len(column_folds), stored.activation
         ),
     )
 

@@ -8,7 +8,7 @@ from math import ceil
 
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp, Range, Region, elements
-from accel.mapping.actions import array_actions
+from accel.mapping.actions import OperandBits, array_actions
 from accel.mapping.mapping import (
     ArrayMapping,
     ArrayTile,
@@ -130,7 +130,7 @@ class _Emitter:
         if held is not None:
             return held, self.weights.loads[held]
         slot, waits = self.weights.claim(key)
-        bits = tile.groups * tile.channels * tile.depth * self.machine.pe.weight.bits
+        bits = tile.groups * tile.channels * tile.depth * op.weight_bits
         parameters = tile.groups * tile.channels * PARAMETER_BYTES if last else 0
         size = self._bursts(ceil(bits / 8) + parameters)
         self.actions["weight_buffer_write_bytes"] += ceil(bits / 8)
@@ -173,10 +173,11 @@ class _Emitter:
         room: tuple[int, ...],
     ) -> Compute:
         first, last = ends
-        shape = (mapping.dataflow, tile.groups, tile.pixels, tile.channels, tile.depth, first)
+        shape = (self.layers, mapping.dataflow, tile.groups, tile.pixels, tile.channels, tile.depth, first)
         actions = self.shape_actions.get(shape)
         if actions is None:
-            actions = self.shape_actions[shape] = array_actions(self.machine, mapping.dataflow, tile, first)
+            stored = OperandBits(op.weight_bits, self.flow.tensors[op.reads[0].tensor].bits)
+            actions = self.shape_actions[shape] = array_actions(self.machine, mapping.dataflow, tile, first, stored)
         self.actions.update(actions)
         folds, stream = fold_shape(mapping.dataflow, tile, self.machine.array.rows, self.machine.array.columns)
         port_cycles, port = self._port(actions)

@@ -80,7 +80,7 @@ class ArrayTile:
 
     def __str__(self) -> str:
         return " ".join(
-            f"{name}[{low}:{high}]" for name, (low, high) in zip("g b oh ow n k".split(), self.ranges, strict=True)
+            f"{name}[{low}:{high}]" for name, (low, high) in zip(["g", "b", "oh", "ow", "n", "k"], self.ranges, strict=True)
         )
 
     @property

@@ -41,7 +41,8 @@ def choose(flow: Flow, machine: Machine) -> tuple[ArrayMapping | VectorMapping |
 
 def _signature(op: FlowOp, tensors: dict[str, Tensor]) -> object:
     reads = tuple((read.shape, read.index, tensors[read.tensor].bits) for read in op.reads)
-    return op.kind, op.dims, reads, tensors[op.write.tensor].bits, len(op.epilogue)
+    weight_bits = op.weight_bits if op.on_array else 0
+    return op.kind, weight_bits, op.dims, reads, tensors[op.write.tensor].bits, len(op.epilogue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def _array_footprint(op: FlowOp, tile: tuple[int, int, int, int, int, int], flow
     outputs = g * b * oh * ow * n
     out_bits = max(machine.pe.accumulator_bits, flow.tensors[op.write.tensor].bits)
     return _Footprint(
-        weight=ceil(g * n * k * machine.pe.weight.bits / 8),
+        weight=ceil(g * n * k * op.weight_bits / 8),
         activation=ceil(_touched(read, sizes) * flow.tensors[read.tensor].bits / 8),
         accumulator=ceil(outputs * out_bits / 8),
     )
@@ -166,7 +167,7 @@ def _array_cost(
         weights_stay, activations_stay = k_tiles <= slots, pixel_tiles <= slots
     weight_reads = 1 if weights_stay else pixel_tiles
     activation_reads = 1 if activations_stay else channel_tiles
-    weight_bytes = prod((size["g"], size["n"], depth)) * machine.pe.weight.bits / 8 * weight_reads
+    weight_bytes = prod((size["g"], size["n"], depth)) * op.weight_bits / 8 * weight_reads
     activation_bytes = footprint.activation * groups * pixel_tiles * activation_reads
     out_bytes = prod(op.write.shape) * flow.tensors[op.write.tensor].bits / 8
     dram_bytes = weight_bytes + activation_bytes + out_bytes

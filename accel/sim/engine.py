@@ -1,0 +1,153 @@
+"""The clock: the machine's units as simpy processes that work through one Program.
+
+Five units take their own instructions in order: two DMA channels for loads (weights, activations), the array, the
+vector unit, and a DMA channel for stores. The three channels share the DRAM, first come, first served, a transfer at
+a time. The same engine serves the estimate (no data) and the simulation, which hands in ``perform``: it is called for
+each instruction at the simulated time at which its effect is visible, so that data arrives in the order in which the
+hardware would see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import simpy
+
+from accel.arch.spec import Machine
+from accel.arch.timing import ArrayTiming
+from accel.mapping.mapping import ArrayMapping
+from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
+
+Process = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When each instruction had all it waited for, began, and was done; one entry an instruction.
+
+    For a Compute, ``begin`` is the cycle in which its first operand enters the array, ``consumed`` the cycle in which
+    the array could take the next tile's, and ``done`` when its last result has left the array.
+    """
+
+    ready: list[int]
+    begin: list[int]
+    consumed: list[int]
+    done: list[int]
+    stretch: list[int]
+    """Cycles by which a buffer port too narrow for the tile slowed the array down."""
+
+
+def run(program: Program, machine: Machine, perform: Callable[[Instruction], None] | None = None) -> Timeline:
+    """Run ``program`` on ``machine`` to its end."""
+    return _Engine(program, machine, perform).run()
+
+
+class _Engine:
+    def __init__(self, program: Program, machine: Machine, perform: Callable[[Instruction], None] | None) -> None:
+        self.program = program
+        self.machine = machine
+        self.perform = perform
+        self.env = simpy.Environment()
+        self.dram = simpy.Resource(self.env)
+        count = len(program.instructions)
+        self.done = [self.env.event() for _ in range(count)]
+        self.consumed: dict[int, simpy.Event] = {}
+        self.timeline = Timeline(*([0] * count for _ in range(5)))
+
+    def run(self) -> Timeline:
+        weights, activations, computes, vectors, stores = [], [], [], [], []
+        for instruction in self.program.instructions:
+            match instruction:
+                case Load():
+                    (weights if instruction.buffer == "weight" else activations).append(instruction)
+                case Compute():
+                    computes.append(instruction)
+                    self.consumed[instruction.index] = self.env.event()
+                case Vector():
+                    vectors.append(instruction)
+                case Store():
+                    stores.append(instruction)
+        buffers = self.machine.buffers
+        self.env.process(self._transfers(weights, buffers.weight.width_bytes_per_cycle))
+        self.env.process(self._transfers(activations, buffers.activation.width_bytes_per_cycle))
+        self.env.process(self._transfers(stores, buffers.accumulator.width_bytes_per_cycle))
+        self.env.process(self._array(computes))
+        self.env.process(self._vector_unit(vectors))
+        self.env.run()
+        return self.timeline
+
+    def _transfers(self, queue: list[Load] | list[Store], port_bytes_per_cycle: float) -> Process:
+        dram = self.machine.dram
+        rate = min(dram.bandwidth_bytes_per_cycle, port_bytes_per_cycle)
+        for instruction in queue:
+            yield from self._wait(instruction)
+            with self.dram.request() as grant:
+                yield grant
+                self.timeline.begin[instruction.index] = int(self.env.now)
+                yield self.env.timeout(ceil(instruction.size_bytes / rate))
+            self._finish_after(instruction, dram.latency_cycles)
+
+    def _vector_unit(self, queue: list[Vector]) -> Process:
+        for instruction in queue:
+            yield from self._wait(instruction)
+            self.timeline.begin[instruction.index] = int(self.env.now)
+            yield self.env.timeout(instruction.cycles)
+            self._finish(instruction)
+
+    def _array(self, queue: list[Compute]) -> Process:
+        timings = {name: ArrayTiming.of(self.machine.array, name) for name in self.machine.array.dataflow}
+        shadow_free = 0
+        for instruction in queue:
+            yield from self._wait(instruction)
+            mapping = self.program.layers[instruction.layer].mapping
+            assert isinstance(mapping, ArrayMapping)
+            timing = timings[mapping.dataflow]
+            # The next stationary operand travels in behind the running wave as soon as it is in its buffer.
+            loaded = max(shadow_free, self._stationary_ready(instruction, mapping)) + timing.lead_cycles
+            if loaded > self.env.now:
+                yield self.env.timeout(loaded - int(self.env.now))
+            begin = int(self.env.now)
+            issue = timing.issue_cycles(instruction.folds, instruction.stream)
+            stretch = max(0, instruction.port_cycles - issue)
+            shadow_free = begin + issue + stretch - timing.period(instruction.stream)
+            self.timeline.begin[instruction.index] = begin
+            self.timeline.stretch[instruction.index] = stretch
+            yield self.env.timeout(issue + stretch)
+            self.timeline.consumed[instruction.index] = int(self.env.now)
+            self.consumed[instruction.index].succeed()
+            self._finish_after(instruction, timing.tail_cycles(instruction.stream))
+
+    def _stationary_ready(self, instruction: Compute, mapping: ArrayMapping) -> int:
+        """When the operand that travels in ahead of the stream was in its buffer."""
+        if mapping.dataflow == "weight_stationary":
+            return self.timeline.done[instruction.weight_load]
+        if mapping.dataflow == "input_stationary":
+            return self.timeline.done[instruction.activation_load]
+        return 0 if instruction.room is None else self.timeline.done[instruction.room]
+
+    def _wait(self, instruction: Instruction) -> Process:
+        operands_suffice = isinstance(instruction, Load)
+        for index in instruction.waits:
+            event = self.consumed.get(index) if operands_suffice else None
+            event = event or self.done[index]
+            if not event.processed:
+                yield event
+        self.timeline.ready[instruction.index] = int(self.env.now)
+
+    def _finish_after(self, instruction: Instruction, cycles: int) -> None:
+        """Complete ``cycles`` later, while the unit goes on with its next instruction."""
+        if cycles == 0:
+            self._finish(instruction)
+            return
+        timeout = self.env.timeout(cycles)
+        assert timeout.callbacks is not None
+        timeout.callbacks.append(lambda _: self._finish(instruction))
+
+    def _finish(self, instruction: Instruction) -> None:
+        if self.perform is not None:
+            self.perform(instruction)
+        self.timeline.done[instruction.index] = int(self.env.now)
+        self.done[instruction.index].succeed()
