@@ -79,14 +79,15 @@ class ArrayTile:
         return self.k[1] - self.k[0]
 
     def __str__(self) -> str:
-        return " ".join(
-            f"{name}[{low}:{high}]" for name, (low, high) in zip(["g", "b", "oh", "ow", "n", "k"], self.ranges, strict=True)
-        )
+        return " ".join(f"{name}[{low}:{high}]" for name, (low, high) in zip(_RANGES, self.ranges, strict=True))
 
     @property
     def ranges(self) -> tuple[Range, ...]:
         """All six ranges, in field order."""
         return (self.g, self.b, self.oh, self.ow, self.n, self.k)
+
+
+_RANGES = ("g", "b", "oh", "ow", "n", "k")
 
 
 def cut(size: int, step: int) -> list[Range]:
