@@ -251,6 +251,69 @@ class Result:
         return typing.cast(Result, _build(cls, data))
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two arrays of integers that should be equal."""
+
+    mismatches: int
+    elements: int
+    first: str = ""
+    """Where they first differ and both values; empty when they are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorCheck:
+    """One tensor of the network, compared every way there is; None where a comparison is not possible."""
+
+    layer: str
+    op: str
+    tensor: str
+    simulator_alone: Comparison | None
+    """Simulator against the numpy reference, the layer fed with the reference's inputs."""
+    simulator_end_to_end: Comparison | None
+    witness_alone: Comparison | None
+    """numpy reference against onnxruntime, the layer fed with the reference's inputs."""
+    witness_end_to_end: Comparison | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Simulator, numpy reference and onnxruntime on the same input, tensor by tensor."""
+
+    network: str
+    machine: str
+    checks: tuple[TensorCheck, ...]
+    estimate_cycles: int
+    simulated_cycles: int
+    witness: str
+    """Which onnxruntime, or why there is none."""
+    witness_trusted: bool
+    witness_reason: str = ""
+    """Why it is not to be trusted here."""
+
+    @property
+    def passed(self) -> bool:
+        """Nothing differs: not the simulator, not the cycles, not a trusted witness."""
+        return self.first_difference is None and self.estimate_cycles == self.simulated_cycles
+
+    @property
+    def first_difference(self) -> tuple[TensorCheck, str, Comparison] | None:
+        """The first tensor that differs, in which comparison, and where; an untrusted witness does not count."""
+        kinds = ["simulator_alone", "simulator_end_to_end"]
+        if self.witness_trusted:
+            kinds += ["witness_alone", "witness_end_to_end"]
+        for check in self.checks:
+            for kind in kinds:
+                comparison = getattr(check, kind)
+                if comparison is not None and comparison.mismatches:
+                    return check, kind, comparison
+        return None
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The record as JSON, with ``passed``."""
+        return json.dumps({"passed": self.passed, **dataclasses.asdict(self)}, indent=indent)
+
+
 _TOTALS = (
     "latency_cycles",
     "latency_ms",

@@ -1,0 +1,327 @@
+"""The command line: parse, call, print. Everything else lives in the rooms below; imports wait until needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accel.errors import AccelError
+
+if TYPE_CHECKING:
+    from accel.api import Progress
+    from accel.result import Result
+
+app = typer.Typer(
+    name="accel",
+    help="""Bring a quantized ONNX network and a machine written in YAML; leave with cycles, energy and exact integers.
+
+\b
+  accel machines                                the gallery of machines
+  accel networks                                the gallery of networks
+  accel estimate NET --arch A                   cycles and energy, no tensor data
+  accel run NET --arch A                        simulate with data, register by register
+  accel verify NET --arch A                     prove the integers, tensor by tensor
+
+NET is an ONNX file or a gallery name; A is a YAML file or a gallery name.""",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+networks_app = typer.Typer(
+    help="The gallery of networks, with MACs, weights and precision.", invoke_without_command=True
+)
+app.add_typer(networks_app, name="networks")
+
+Net = Annotated[str, typer.Argument(metavar="NET", help="An ONNX file, or a network of the gallery.")]
+Arch = Annotated[str, typer.Option("--arch", "-a", metavar="A", help="A machine's YAML file, or one of the gallery.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row for each layer and nothing else.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Write result.json, layers.csv and plots into this folder."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result folder.")]
+Input = Annotated[
+    Path | None,
+    typer.Option("--input", "-i", help="The network's input as .npy; several images along the first axis."),
+]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except AccelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from accel import __version__
+
+        print(f"accel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def machines(json: Json = False) -> None:
+    """List the gallery of machines, with the main figures of each."""
+    from accel import api
+
+    rows = api.gallery_machines()
+    _print_rows("machines", rows, json)
+
+
+@networks_app.callback()
+def networks(context: typer.Context, json: Json = False) -> None:
+    """List the gallery of networks, with MACs, weights and precision."""
+    if context.invoked_subcommand is not None:
+        return
+    from accel import api
+
+    _print_rows("networks", api.gallery_networks(), json)
+
+
+@networks_app.command("make")
+def make_network(
+    name: Annotated[str, typer.Argument(help="A network of the gallery, such as resnet50.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Build a network of the gallery: float.onnx, int8 and uint8 files, an input; the same bytes every time."""
+    from accel.networks import make
+
+    with _progress() as progress:
+        files = make(name, out, progress=lambda text: progress(text, 0, 0), overwrite=overwrite)
+    for path in files:
+        print(path)
+
+
+@app.command()
+def show(
+    arch: Annotated[str, typer.Argument(metavar="A", help="A machine's YAML file, or one of the gallery.")],
+    json: Json = False,
+) -> None:
+    """Show one machine: every field with its unit and default, peak figures and area."""
+    from accel import api
+    from accel.report.machine import machine_page
+
+    machine = api.load_arch(arch)
+    if json:
+        print(api.machine_json(machine))
+        return
+    _console().print(machine_page(*api.machine_rows(machine)))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of machine files; editors complete and check YAML with it."""
+    from accel.arch.schema import machine_schema
+
+    print(machine_schema())
+
+
+@app.command()
+def estimate(
+    network: Net,
+    arch: Arch,
+    json: Json = False,
+    csv: Csv = False,
+    out: Out = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cycles and energy by layer, without tensor data: the same cycles as `run`, in a fraction of the time."""
+    from accel import api
+
+    _check_outputs(out, overwrite, json, csv)
+    result = api.estimate(api.load_network(network), api.load_arch(arch))
+    _report(result, json, csv, out, overwrite)
+
+
+@app.command()
+def run(
+    network: Net,
+    arch: Arch,
+    input_file: Input = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Class of each image as .npy; gives accuracy.")
+    ] = None,
+    float_model: Annotated[
+        Path | None, typer.Option("--float", help="The float ONNX network; gives the error of each layer.")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="Take only the first N images of the input.")
+    ] = None,
+    activity: Annotated[
+        bool, typer.Option("--activity", help="Count the bits that toggle in the array (slower), and their energy.")
+    ] = False,
+    json: Json = False,
+    csv: Csv = False,
+    out: Out = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate with data: cycles, energy, output integers, error against float, accuracy.
+
+    A gallery network brings its own images, labels and float network. Without --input, another network gets seeded
+    random numbers, and the report says so.
+    """
+    from accel import api
+
+    _check_outputs(out, overwrite, json, csv)
+    net, machine = api.load_network(network), api.load_arch(arch)
+    with _progress() as progress:
+        simulation = api.simulate(
+            net,
+            machine,
+            inputs=input_file,
+            labels=labels,
+            float_model=float_model,
+            images=images,
+            activity=activity,
+            progress=progress,
+        )
+    if not (json or csv):
+        for note in simulation.notes:
+            print(f"note: {note}", file=sys.stderr)
+    _report(simulation.result, json, csv, out, overwrite, simulation.outputs)
+
+
+@app.command()
+def verify(
+    network: Net,
+    arch: Arch,
+    input_file: Input = None,
+    json: Json = False,
+) -> None:
+    """Compare the simulator with the numpy reference and onnxruntime, tensor by tensor.
+
+    Each layer is compared alone (fed with the reference's inputs) and end to end. Exit code 1 if anything differs.
+    """
+    from accel import api
+    from accel.report.verification import verification_table
+
+    net, machine = api.load_network(network), api.load_arch(arch)
+    with _progress() as progress:
+        verification = api.verify(net, machine, inputs=input_file, progress=progress)
+    if json:
+        print(verification.to_json())
+    else:
+        _console().print(verification_table(verification))
+    if not verification.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def lower(
+    network: Net,
+    arch: Arch,
+    stage: Annotated[str, typer.Option("--stage", "-s", help="graph, flow, mapping, program, or all of them.")] = "all",
+) -> None:
+    """Print what a network becomes on its way to a machine: graph, flow, mapping, program."""
+    from accel import api
+
+    texts = api.lowered(api.load_network(network), api.load_arch(arch))
+    if stage != "all" and stage not in texts:
+        raise AccelError(f"stage {stage!r} is unknown", "--stage", f"legal are {', '.join(texts)} and all")
+    for name, text in texts.items():
+        if stage in ("all", name):
+            print(text)
+
+
+def _check_outputs(out: Path | None, overwrite: bool, json: bool, csv: bool) -> None:
+    """Refuse before a long run what would fail after it."""
+    if json and csv:
+        raise AccelError("--json and --csv both want standard output", hint="give one of them; --out writes both files")
+    if out is not None:
+        from accel.report.folder import check_writable
+
+        check_writable(out, overwrite=overwrite)
+
+
+def _report(
+    result: Result,
+    json: bool,
+    csv: bool,
+    out: Path | None,
+    overwrite: bool,
+    outputs: dict[str, object] | None = None,
+) -> None:
+    if json:
+        print(result.to_json())
+    elif csv:
+        from accel.report.csv import layers_csv
+
+        print(layers_csv(result), end="")
+    else:
+        from accel.report.tables import layer_table, totals_table
+
+        console = _console()
+        console.print(layer_table(result, width=console.width))
+        console.print(totals_table(result))
+    if out is not None:
+        from accel.report.folder import write_results
+
+        for path in write_results(result, out, arrays=outputs, overwrite=overwrite):
+            print(path, file=sys.stderr)
+
+
+def _print_rows(name: str, rows: list[dict[str, object]], json: bool) -> None:
+    """A gallery listing: one row each, the first column the name to use."""
+    if json:
+        import json as json_module
+
+        print(json_module.dumps({name: rows}, indent=2))
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    _console().print(table)
+
+
+def _console():  # type: ignore[no-untyped-def]
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar on stderr, where stderr is a terminal; ``progress(text, done, total)`` moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def move(text: str, done: int, total: int) -> None:
+            bar.update(task, description=text, completed=done, total=total or None)
+
+        yield move

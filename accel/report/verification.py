@@ -1,0 +1,62 @@
+"""A verification as a table: what was compared, and the first tensor that differs."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from accel.result import Comparison, Verification
+
+_COLUMNS = (
+    ("simulator_alone", "simulator\nalone"),
+    ("simulator_end_to_end", "simulator\nend to end"),
+    ("witness_alone", "onnxruntime\nalone"),
+    ("witness_end_to_end", "onnxruntime\nend to end"),
+)
+_MEANING = {
+    "simulator_alone": "simulator and reference, the layer fed with the reference's inputs",
+    "simulator_end_to_end": "simulator and reference, end to end",
+    "witness_alone": "reference and onnxruntime, the layer fed with the reference's inputs",
+    "witness_end_to_end": "reference and onnxruntime, end to end",
+}
+
+
+def verification_table(verification: Verification) -> Group:
+    """Differing integers by tensor and comparison (``-`` where there is nothing to compare), and the verdict."""
+    table = Table(title=f"{verification.network} on {verification.machine}: integers that differ", title_justify="left")
+    table.add_column("layer", overflow="fold")
+    table.add_column("op", overflow="fold")
+    table.add_column("integers", justify="right")
+    for _, head in _COLUMNS:
+        table.add_column(head, justify="right")
+    for check in verification.checks:
+        comparisons = [getattr(check, kind) for kind, _ in _COLUMNS]
+        counts = [comparison.elements for comparison in comparisons if comparison is not None]
+        table.add_row(
+            check.layer, check.op, f"{max(counts, default=0):,}", *(_cell(comparison) for comparison in comparisons)
+        )
+    return Group(table, *_verdict(verification))
+
+
+def _cell(comparison: Comparison | None) -> Text:
+    if comparison is None:
+        return Text("-")
+    return Text(f"{comparison.mismatches:,}", style="bold red" if comparison.mismatches else "green")
+
+
+def _verdict(verification: Verification) -> list[Text]:
+    lines = [Text(f"witness: {verification.witness}")]
+    if not verification.witness_trusted:
+        lines.append(Text(f"not a trusted witness here: {verification.witness_reason}", style="yellow"))
+    lines.append(
+        Text(f"cycles: estimate {verification.estimate_cycles:,}, simulation {verification.simulated_cycles:,}")
+    )
+    difference = verification.first_difference
+    if difference is not None:
+        check, kind, comparison = difference
+        lines.append(
+            Text(f"first difference: {check.layer}, tensor {check.tensor} ({_MEANING[kind]}): {comparison.first}")
+        )
+    lines.append(Text("PASSED", "bold green") if verification.passed else Text("FAILED", "bold red"))
+    return lines
