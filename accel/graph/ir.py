@@ -13,10 +13,9 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from accel.numerics.encoding import Encoding, FloatArray, IntArray
+from accel.numerics.pool import Mean
 from accel.numerics.qtype import QType
-
-IntArray = npt.NDArray[np.signedinteger | np.unsignedinteger]  # type: ignore[type-var]
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,13 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def encoding(self) -> Encoding:
+        """What the integers mean; ValueError for a float32 tensor."""
+        if self.qtype is None:
+            raise ValueError(f"{self.name} is float32: it has no encoding")
+        return Encoding(self.qtype, self.scale, self.zero_point)
 
     def __str__(self) -> str:
         dims = "x".join(map(str, self.shape))
@@ -115,6 +121,8 @@ class AveragePool:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     count_include_pad: bool = False
     clamp: tuple[int, int] | None = None
+    mean: Mean = Mean.SCALED
+    """How the exact sum becomes the output's integer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +212,9 @@ class Graph:
         """Size of the first input's first axis."""
         return self.tensors[self.inputs[0]].shape[0]
 
-    def digraph(self) -> nx.DiGraph:
+    def digraph(self) -> nx.DiGraph[str]:
         """The nodes as a networkx graph; each edge carries ``tensor``, the name of what flows along it."""
-        graph = nx.DiGraph(name=self.name)
+        graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
         makers = {node.output: node.name for node in self.nodes}
         for node in self.nodes:
             graph.add_node(node.name, node=node)

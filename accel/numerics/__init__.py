@@ -1,0 +1,1 @@
+"""The integer truth that everything is compared with: each formula lives here once."""

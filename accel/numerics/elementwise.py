@@ -1,0 +1,123 @@
+"""Element by element: quantize, dequantize, requantize, residual add, concatenation.
+
+8-bit operations run through tables of all their outcomes, computed once by the same formula; wider ones run the
+formula itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.numerics.encoding import Encoding, FloatArray, IntArray
+
+Bounds = tuple[int, int]
+
+
+def quantize(values: FloatArray, to: Encoding) -> IntArray:
+    """``RNE(clamp(x / scale)) + zero_point``, a true float32 division: onnxruntime's QuantizeLinear."""
+    steps = np.divide(values, np.float32(to.scale), dtype=np.float32)
+    np.clip(steps, np.float32(to.qtype.min - to.zero_point), np.float32(to.qtype.max - to.zero_point), out=steps)
+    np.rint(steps, out=steps)
+    steps += np.float32(to.zero_point)
+    return steps.astype(to.qtype.dtype)
+
+
+def dequantize(values: IntArray, by: Encoding) -> FloatArray:
+    """``f32(q - zero_point) * scale``: onnxruntime's DequantizeLinear."""
+    reals = (values.astype(np.int32) - np.int32(by.zero_point)).astype(np.float32)
+    reals *= np.float32(by.scale)
+    return reals
+
+
+def requantize(values: IntArray, by: Encoding, to: Encoding, clamp: tuple[float, float] | None = None) -> IntArray:
+    """From one scale to another: dequantize, clamp to real bounds (a Relu or Clip), quantize."""
+    if values.dtype.itemsize > 1:
+        return _requantize(values, by, to, clamp)
+    table = _requantize_table(values.dtype, by, to, clamp)
+    return table[values.view(np.uint8)]
+
+
+def concat(values: Sequence[IntArray], by: Sequence[Encoding], to: Encoding, axis: int) -> IntArray:
+    """Side by side along ``axis``, each requantized to ``to``."""
+    return np.concatenate([requantize(v, encoding, to) for v, encoding in zip(values, by, strict=True)], axis=axis)
+
+
+def add(
+    a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding, clamp: Bounds | None = None
+) -> IntArray:
+    """The sum of two tensors of one shape: onnxruntime's QLinearAdd on x86.
+
+    ``RNE(fma(a, rA, fma(b, rB, zc - fma(rA, za, rB * zb))))`` with ``rA = sa / sc``, ``rB = sb / sc``, every step
+    rounded once to float32, then clamped to ``clamp`` (inclusive output bounds) or the type's range.
+    """
+    if a.dtype.itemsize > 1 or b.dtype.itemsize > 1:
+        return _add(a, b, a_by, b_by, to, clamp)
+    table = _add_table(a.dtype, b.dtype, a_by, b_by, to, clamp)
+    index = a.view(np.uint8).astype(np.uint16)
+    index <<= np.uint16(8)
+    index |= b.view(np.uint8)
+    return table[index]
+
+
+def _requantize(values: IntArray, by: Encoding, to: Encoding, clamp: tuple[float, float] | None) -> IntArray:
+    reals = dequantize(values, by)
+    if clamp is not None:
+        np.clip(reals, np.float32(clamp[0]), np.float32(clamp[1]), out=reals)
+    return quantize(reals, to)
+
+
+def _add(a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding, clamp: Bounds | None) -> IntArray:
+    a_ratio = np.float32(a_by.scale) / np.float32(to.scale)
+    b_ratio = np.float32(b_by.scale) / np.float32(to.scale)
+    zero = _fma(a_ratio, np.float32(a_by.zero_point), b_ratio * np.float32(b_by.zero_point))
+    offset = np.float32(to.zero_point) - zero
+    total = _fma(a.astype(np.float32), a_ratio, _fma(b.astype(np.float32), b_ratio, offset))
+    low, high = (to.qtype.min, to.qtype.max) if clamp is None else clamp
+    return np.clip(np.rint(total), low, high).astype(to.qtype.dtype)
+
+
+def _fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> FloatArray:
+    """``a * b + c`` of float32 values, rounded once.
+
+    The product is exact in float64. The sum is rounded to odd there, from its error term (Knuth's TwoSum), which
+    makes the second rounding to float32 correct (Boldo and Melquiond, IEEE Trans. Computers 57, 2008).
+    """
+    product = np.multiply(a, b, dtype=np.float64)
+    addend = np.asarray(c, np.float64)
+    total = np.asarray(product + addend)
+    virtual = total - product
+    error = (product - (total - virtual)) + (addend - virtual)
+    bits = total.view(np.int64)
+    inexact_even = (error != 0) & (bits & 1 == 0)
+    toward_error = np.where((error > 0) == (total > 0), 1, -1)
+    odd = (bits + np.where(inexact_even, toward_error, 0)).view(np.float64)
+    return odd.astype(np.float32)
+
+
+def _every_byte(dtype: np.dtype[np.generic]) -> IntArray:
+    """The values of all 256 bit patterns, by pattern."""
+    return np.arange(256, dtype=np.uint8).view(dtype)
+
+
+@lru_cache(maxsize=1024)
+def _requantize_table(
+    dtype: np.dtype[np.generic], by: Encoding, to: Encoding, clamp: tuple[float, float] | None
+) -> IntArray:
+    return _requantize(_every_byte(dtype), by, to, clamp)
+
+
+@lru_cache(maxsize=256)
+def _add_table(
+    a_dtype: np.dtype[np.generic],
+    b_dtype: np.dtype[np.generic],
+    a_by: Encoding,
+    b_by: Encoding,
+    to: Encoding,
+    clamp: Bounds | None,
+) -> IntArray:
+    a, b = np.repeat(_every_byte(a_dtype), 256), np.tile(_every_byte(b_dtype), 256)
+    return _add(a, b, a_by, b_by, to, clamp)

@@ -1,0 +1,172 @@
+"""Multiply and accumulate: exact sums, and sums in an accumulator that wraps or saturates.
+
+Order matters only to an accumulator that overflows, and there it is part of the result, so a machine states it as
+its folds: sequences of indices along K. Inside a fold the partial sum starts at 0 and adds its products in order,
+``partial_sum_bits`` wide; the fold's sum is then added to the accumulator, ``bits`` wide; the bias is added last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.numerics.encoding import IntArray
+
+Int64Array = npt.NDArray[np.int64]
+Folds = Sequence[npt.NDArray[np.integer]]
+Overflow = Literal["wrap", "saturate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulator:
+    """The widths in which a machine adds, and what an addition does that does not fit."""
+
+    partial_sum_bits: int
+    """Width of the sums inside one fold of the array."""
+    bits: int
+    """Width of the accumulator that adds up folds and the bias."""
+    overflow: Overflow
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.partial_sum_bits <= 64 and 1 <= self.bits <= 64):
+            raise ValueError(f"accumulator widths {self.partial_sum_bits}, {self.bits}; legal are 1 to 64 bits")
+
+
+def wrap(values: Int64Array, bits: int) -> Int64Array:
+    """Keep the low ``bits`` bits, as two's complement.
+
+    Examples
+    --------
+    >>> wrap(np.array([127, 128, -129]), 8).tolist()
+    [127, -128, 127]
+    """
+    unused = np.int64(64 - bits)
+    return (values << unused) >> unused
+
+
+def saturate(values: Int64Array, bits: int) -> Int64Array:
+    """Clamp to what ``bits`` signed bits hold.
+
+    Examples
+    --------
+    >>> saturate(np.array([127, 128, -129]), 8).tolist()
+    [127, 127, -128]
+    """
+    limit = 1 << (bits - 1)
+    return np.clip(values, -limit, limit - 1)
+
+
+def bits_for(low: int, high: int) -> int:
+    """The least signed width that holds every integer from ``low`` to ``high``.
+
+    Examples
+    --------
+    >>> bits_for(-128, 127), bits_for(0, 128), bits_for(0, 0)
+    (8, 9, 1)
+    """
+    return max(bound.bit_length() if bound >= 0 else (~bound).bit_length() for bound in (low, high)) + 1
+
+
+def safe_bits(weight: IntArray, bias: IntArray | None, x_min: int, x_max: int) -> int:
+    """The least accumulator width that no input can overflow, in whatever order the products are added.
+
+    Per output channel a sum of any of its products lies between the sum of their negative extremes and the sum of
+    their positive ones; the bias, added last, shifts that interval.
+
+    Parameters
+    ----------
+    weight
+        (N, K): one row of integers for each output channel.
+    bias
+        (N,), with the zero point folded in; None for none.
+    x_min, x_max
+        Range of the inputs.
+    """
+    low, high = _sum_range(weight, bias, x_min, x_max)
+    return bits_for(low, high)
+
+
+def _sum_range(weight: IntArray, bias: IntArray | None, x_min: int, x_max: int) -> tuple[int, int]:
+    """Bounds of every sum on the way to ``weight @ x + bias``, over all rows of ``weight``."""
+    wide = weight.reshape(len(weight), -1).astype(np.int64)
+    positive = np.maximum(wide, 0).sum(axis=1)
+    negative = wide.sum(axis=1) - positive
+    low = positive * min(x_min, 0) + negative * max(x_max, 0)
+    high = positive * max(x_max, 0) + negative * min(x_min, 0)
+    shift = np.zeros_like(low) if bias is None else bias.astype(np.int64)
+    shifted_low, shifted_high = np.minimum(low, low + shift), np.maximum(high, high + shift)
+    return int(shifted_low.min(initial=0)), int(shifted_high.max(initial=0))
+
+
+def accumulate(
+    x: IntArray,
+    weight: IntArray,
+    bias: IntArray | None = None,
+    accumulator: Accumulator | None = None,
+    folds: Folds | None = None,
+) -> tuple[Int64Array, int]:
+    """``x @ weight + bias`` as an accumulator adds it, and how many additions did not fit.
+
+    Parameters
+    ----------
+    x
+        (M, K) integers of at most 32 bits.
+    weight
+        (K, N) integers of at most 32 bits.
+    bias
+        (N,), added last; None for none.
+    accumulator
+        None: wide enough for anything.
+    folds
+        Which k are added in which order: each of 0 .. K-1 once. None: one fold, in order.
+
+    Returns
+    -------
+    tuple
+        The sums, int64 (M, N); and the number of additions that wrapped or saturated.
+    """
+    if accumulator is None or _fits(x, weight, bias, accumulator, folds):
+        return _exact(x, weight, bias), 0
+    from accel.numerics.sequential import accumulate_in_order
+
+    order = [np.arange(len(weight))] if folds is None else [np.asarray(fold) for fold in folds]
+    if sorted(k for fold in order for k in fold.tolist()) != list(range(len(weight))):
+        raise ValueError(f"folds do not name each of the {len(weight)} products once")
+    shift = np.zeros(weight.shape[1], np.int64) if bias is None else bias.astype(np.int64)
+    return accumulate_in_order(x, weight, shift, accumulator, order)
+
+
+def _fits(x: IntArray, weight: IntArray, bias: IntArray | None, accumulator: Accumulator, folds: Folds | None) -> bool:
+    """Whether these inputs' range rules out every overflow."""
+    if not x.size or not weight.size:
+        return bias is None or safe_bits(np.zeros((len(bias), 1), np.int8), bias, 0, 0) <= accumulator.bits
+    x_min, x_max = int(x.min()), int(x.max())
+    rows = weight.T
+    if safe_bits(rows, bias, x_min, x_max) > accumulator.bits:
+        return False
+    parts = [rows] if folds is None else [rows[:, fold] for fold in folds]
+    return all(safe_bits(part, None, x_min, x_max) <= accumulator.partial_sum_bits for part in parts)
+
+
+def _exact(x: IntArray, weight: IntArray, bias: IntArray | None) -> Int64Array:
+    """The mathematical sum, by floating-point BLAS where every partial sum is an integer that the float holds."""
+    sums: npt.NDArray[np.generic]
+    largest = _magnitude(x) * int(np.abs(weight.astype(np.int64)).sum(axis=0).max(initial=0))
+    if largest < 2**24:
+        sums = x.astype(np.float32) @ weight.astype(np.float32)
+    elif largest < 2**53:
+        sums = x.astype(np.float64) @ weight.astype(np.float64)
+    else:
+        sums = x.astype(np.int64) @ weight.astype(np.int64)
+    result = sums.astype(np.int64)
+    if bias is not None:
+        result += bias
+    return result
+
+
+def _magnitude(values: IntArray) -> int:
+    return max(-int(values.min(initial=0)), int(values.max(initial=0)))
