@@ -1,0 +1,1 @@
+"""A small ResNet that reads handwritten digits: its files, its test images, its training recipe."""
