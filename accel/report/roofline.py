@@ -1,0 +1,271 @@
+"""The roofline: how near each layer comes to what the array and the DRAM allow.
+
+S. Williams, A. Waterman, D. Patterson, "Roofline: An Insightful Visual Performance Model", CACM 52(4), 2009.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter
+
+from accel.report.bars import drawn_layers, subject
+from accel.report.labels import Box, place_labels
+from accel.report.names import short_names
+from accel.report.palette import BLUE, DARK_GREY, GREEN
+from accel.report.units import quantity
+from accel.result import LayerResult, Result
+
+OPERATIONS_PER_MAC = 2
+_NEAR = math.log(1.08)
+"""Layers that differ by less than 8 % in both directions share a point."""
+
+_PLOT_IN = (7.2, 4.8)
+_LEFT_IN, _BOTTOM_IN, _TOP_IN, _RIGHT_IN = 0.75, 0.55, 0.5, 0.9
+_KEY_COLUMN_IN = 1.95
+_KEY_LINES = 40
+_KEY_LINE_PT = 8.6
+_KEY_PT = 6.5
+_LABEL_PT = 8.0
+_PT_PER_IN = 72.0
+_MARKS = {"array": (BLUE, "o"), "vector": (GREEN, "s")}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A layer, or several that do as well as each other."""
+
+    numbers: tuple[int, ...]
+    """As in the tables, from 1."""
+    unit: str
+    """``array`` or ``vector``."""
+    intensity: float
+    """Operations per DRAM byte; infinite without DRAM traffic."""
+    rate: float
+    """Operations per cycle."""
+    cycles: int
+
+
+def operations(layer: LayerResult) -> int:
+    """Two for each MAC on the array; each requantization, addition and comparison of a vector-unit layer is one."""
+    if layer.macs:
+        return OPERATIONS_PER_MAC * layer.macs
+    return layer.actions.vector_requantize + layer.actions.vector_add + layer.actions.vector_compare
+
+
+def points(result: Result) -> list[Point]:
+    """A point for each group of layers at one place, those of least intensity first."""
+    groups: list[list[Point]] = []
+    for number, layer in drawn_layers(result):
+        if not (done := operations(layer)):
+            continue
+        moved_bytes = layer.actions.dram_read_bytes + layer.actions.dram_write_bytes
+        intensity = done / moved_bytes if moved_bytes else math.inf
+        cycles = layer.cycles.total
+        point = Point((number,), "array" if layer.macs else "vector", intensity, done / cycles, cycles)
+        near = (group for group in groups if _alike(group[0], point))
+        if (group := next(near, None)) is not None:
+            group.append(point)
+        else:
+            groups.append([point])
+    return sorted((_merged(group) for group in groups), key=lambda point: (point.intensity, point.rate))
+
+
+def roofline_figure(result: Result) -> Figure | None:
+    """Operations per cycle over operations per DRAM byte, under the machine's roofs; None where nothing was computed.
+
+    Letters lead from the points to the layers' names. A marker's area is its layers' share of the latency.
+    Layers without DRAM traffic stand at the right edge.
+    """
+    drawn = points(result)
+    if not drawn:
+        return None
+    key = _key(result, drawn)
+    columns = math.ceil(len(key) / _KEY_LINES)
+    width_in = _LEFT_IN + _PLOT_IN[0] + _RIGHT_IN + _KEY_COLUMN_IN * columns
+    height_in = _BOTTOM_IN + _PLOT_IN[1] + _TOP_IN
+    figure = Figure(figsize=(width_in, height_in))
+    place = (_LEFT_IN / width_in, _BOTTOM_IN / height_in, _PLOT_IN[0] / width_in, _PLOT_IN[1] / height_in)
+    axes = figure.add_axes(place, xscale="log", yscale="log")
+    view = _view(result, drawn)
+    axes.set_xlim(view.left, view.right)
+    axes.set_ylim(view.bottom, view.top)
+    axes.grid()
+    roofs = _draw_roofs(axes, result, view)
+    _draw_points(axes, drawn, view, result.latency_cycles, roofs)
+    _write_key(axes, key)
+    axes.set_xlabel("operational intensity: operations per DRAM byte, a MAC being two")
+    axes.set_ylabel("operations per cycle")
+    seconds = axes.secondary_yaxis("right", functions=(_times(result.clock_hz), _times(1 / result.clock_hz)))
+    seconds.yaxis.set_major_formatter(EngFormatter(unit="OPS"))
+    axes.set_title(f"Roofline\n{subject(result)}", loc="left")
+    return figure
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The axes' limits, in data; both scales are logarithmic."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def at(self, intensity: float, rate: float) -> tuple[float, float]:
+        """Where it is in the axes, in typographic points."""
+        across = math.log(intensity / self.left) / math.log(self.right / self.left)
+        up = math.log(rate / self.bottom) / math.log(self.top / self.bottom)
+        return across * _PLOT_IN[0] * _PT_PER_IN, up * _PLOT_IN[1] * _PT_PER_IN
+
+
+def _view(result: Result, drawn: Sequence[Point]) -> _View:
+    roof = OPERATIONS_PER_MAC * result.pe_count
+    ridge = roof / result.dram_bytes_per_cycle
+    intensities = [ridge, *(point.intensity for point in drawn if math.isfinite(point.intensity))]
+    rates = [roof, *(point.rate for point in drawn)]
+    return _View(min(intensities) / 2, max(intensities) * 3, min(rates) / 2, max(rates) * 2)
+
+
+def _draw_roofs(axes: Axes, result: Result, view: _View) -> list[Box]:
+    """The two roofs and their names; returned is what they cover."""
+    roof = OPERATIONS_PER_MAC * result.pe_count
+    bandwidth = result.dram_bytes_per_cycle
+    start, ridge = view.left, roof / bandwidth
+    axes.plot([start, ridge, view.right], [start * bandwidth, roof, roof], color=DARK_GREY, linewidth=1.6, zorder=1)
+    (x0, y0), (x1, y1), (x2, _) = view.at(start, start * bandwidth), view.at(ridge, roof), view.at(view.right, roof)
+    name = f"array: {result.pe_count:,} PEs, {roof:,} operations per cycle"
+    slope_name = f"DRAM: {bandwidth:g} bytes per cycle, {quantity(bandwidth * result.clock_hz, 'B/s')}"
+    _name_roof(axes, name, (x2, y1), (-3, 4), ha="right")
+    # Centred on the part of the slope that is inside the axes.
+    visible = max(y0, 0.0)
+    middle = ((x1 + x0 + (visible - y0) * (x1 - x0) / (y1 - y0)) / 2, (y1 + visible) / 2)
+    angle = math.atan2(y1 - y0, x1 - x0)
+    offset = (-8 * math.sin(angle), 8 * math.cos(angle))
+    _name_roof(axes, slope_name, middle, offset, ha="center", va="center", rotation=math.degrees(angle))
+    extent = 0.58 * _LABEL_PT * len(name)
+    text = Box(x2 - extent / 2, y1 + _LABEL_PT, extent, 1.2 * _LABEL_PT)
+    flat = Box((x1 + x2) / 2, y1, x2 - x1, 3)
+    slope = [Box(x0 + step * (x1 - x0), y0 + step * (y1 - y0), 4, 4) for step in np.linspace(0, 1, 100)]
+    return [text, flat, *slope]
+
+
+def _name_roof(axes: Axes, name: str, at: tuple[float, float], offset: tuple[float, float], **options: Any) -> None:
+    axes.annotate(
+        name, at, offset, "axes points", textcoords="offset points", color=DARK_GREY, fontsize=_LABEL_PT, **options
+    )
+
+
+def _draw_points(axes: Axes, drawn: Sequence[Point], view: _View, latency_cycles: int, roofs: Sequence[Box]) -> None:
+    edge = view.right * 0.9
+    markers = []
+    for point in drawn:
+        # A floor on the area, so that a quick layer is still seen.
+        diameter_pt = math.sqrt(18.0 + 600.0 * point.cycles / latency_cycles)
+        colour, marker = _MARKS[point.unit]
+        x, y = view.at(min(point.intensity, edge), point.rate)
+        markers.append(Box(x, y, diameter_pt, diameter_pt))
+        axes.plot(
+            min(point.intensity, edge),
+            point.rate,
+            marker,
+            color=colour,
+            markersize=diameter_pt,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            alpha=0.75,
+            zorder=3,
+        )
+    letters = [_letters(place) for place in range(len(drawn))]
+    sizes = [(0.75 * _LABEL_PT * len(text), 1.05 * _LABEL_PT) for text in letters]
+    width_pt, height_pt = (_PT_PER_IN * inches for inches in _PLOT_IN)
+    field = Box(width_pt / 2, height_pt / 2, width_pt, height_pt)
+    for text, box, label in zip(letters, markers, place_labels(markers, sizes, field, roofs), strict=True):
+        far = math.hypot(label.x - box.x, label.y - box.y) > (box.width + label.width) / 2 + 6
+        axes.annotate(
+            text,
+            (box.x, box.y),
+            (label.x, label.y),
+            xycoords="axes points",
+            textcoords="axes points",
+            ha="center",
+            va="center_baseline",
+            fontsize=_LABEL_PT,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": DARK_GREY, "shrinkA": 1} if far else None,
+            zorder=4,
+        )
+
+
+def _key(result: Result, drawn: Sequence[Point]) -> list[tuple[str, int, str]]:
+    """A line a layer: its point's letter if it is the first there, its number and its name."""
+    numbers = [number for point in drawn for number in point.numbers]
+    names = short_names([result.layers[number - 1].name for number in numbers], 24)
+    letters = [
+        "" if later else _letters(place) for place, point in enumerate(drawn) for later, _ in enumerate(point.numbers)
+    ]
+    return list(zip(letters, numbers, names, strict=True))
+
+
+def _write_key(axes: Axes, key: Sequence[tuple[str, int, str]]) -> None:
+    """Beside the axes, in columns: first the markers, then the letters."""
+    handles = [Line2D([], [], linestyle="", marker=mark, color=colour) for colour, mark in _MARKS.values()]
+    axes.legend(
+        handles,
+        [f"{unit} layers" for unit in _MARKS],
+        title="marker area: share of latency",
+        title_fontsize=8,
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(1 + _RIGHT_IN / _PLOT_IN[0], 1 + _TOP_IN / _PLOT_IN[1]),
+        borderaxespad=0.1,
+        borderpad=0,
+        handletextpad=0.3,
+    )
+    for line, (letter, number, name) in enumerate(key):
+        column, row = divmod(line, _KEY_LINES)
+        x = (_PLOT_IN[0] + _RIGHT_IN + column * _KEY_COLUMN_IN) * _PT_PER_IN
+        y = _PLOT_IN[1] * _PT_PER_IN - 10 - row * _KEY_LINE_PT
+        for shift, words, side, weight in (
+            (5, letter, "left", "bold"),
+            (30, str(number), "right", "normal"),
+            (35, name, "left", "normal"),
+        ):
+            axes.annotate(
+                words,
+                (x + shift, y),
+                xycoords="axes points",
+                annotation_clip=False,
+                ha=side,
+                fontsize=_KEY_PT,
+                weight=weight,
+            )
+
+
+def _letters(place: int) -> str:
+    """A, B, ... Z, AA, AB, ..."""
+    rest, last = divmod(place, 26)
+    return (_letters(rest - 1) if rest else "") + chr(ord("A") + last)
+
+
+def _times(factor: float) -> Callable[[npt.ArrayLike], npt.NDArray[np.float64]]:
+    return lambda values: np.asarray(values, dtype=np.float64) * factor
+
+
+def _alike(a: Point, b: Point) -> bool:
+    if a.unit != b.unit or math.isinf(a.intensity) != math.isinf(b.intensity):
+        return False
+    apart = 0.0 if math.isinf(a.intensity) else abs(math.log(a.intensity / b.intensity))
+    return max(apart, abs(math.log(a.rate / b.rate))) < _NEAR
+
+
+def _merged(group: Sequence[Point]) -> Point:
+    """One point for a group, at the place of its first."""
+    numbers = tuple(number for point in group for number in point.numbers)
+    return replace(group[0], numbers=numbers, cycles=sum(point.cycles for point in group))
