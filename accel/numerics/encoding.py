@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accel.numerics.qtype import QType
 
-IntArray = npt.NDArray[np.integer]
+IntArray = npt.NDArray[Any]
+"""Integers; which dtype is known only at run time."""
 FloatArray = npt.NDArray[np.float32]
 
 

@@ -102,6 +102,20 @@ def _sum_range(weight: IntArray, bias: IntArray | None, x_min: int, x_max: int) 
     return int(shifted_low.min(initial=0)), int(shifted_high.max(initial=0))
 
 
+def fold_zero_point(weight: IntArray, bias: IntArray | None, zero_point: int) -> Int64Array:
+    """The bias that makes ``x @ w + bias`` of raw integers ``x`` equal the sum over ``x - zero_point``.
+
+    Parameters
+    ----------
+    weight
+        Output channels first, any shape behind.
+    bias
+        One value for each output channel; None for none.
+    """
+    shift: Int64Array = -zero_point * weight.reshape(len(weight), -1).sum(axis=1, dtype=np.int64)
+    return shift if bias is None else shift + bias
+
+
 def accumulate(
     x: IntArray,
     weight: IntArray,

@@ -1,0 +1,202 @@
+"""The golden model: whole tensors, one node after another, in exact integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.graph.ir import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Dequantize,
+    Graph,
+    Linear,
+    MaxPool,
+    Node,
+    Quantize,
+    Requantize,
+    Reshape,
+    Tensor,
+)
+from accel.numerics import elementwise, pool
+from accel.numerics.encoding import IntArray
+from accel.numerics.mac import Accumulator, Folds, Int64Array, accumulate, bits_for, fold_zero_point, safe_bits
+from accel.numerics.requantize import REQUANTIZERS, multiplier
+from accel.result import AccumulatorUse
+
+Array = npt.NDArray[Any]
+"""Integers, or float32 at a network's edges."""
+Accumulation = Callable[[Node], tuple[Accumulator, Folds | None]]
+"""How a machine adds up one node's products: its widths, and the order along K."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Execution:
+    """Every tensor of a run, by name, and how wide each convolution's and linear layer's sums were, by node."""
+
+    tensors: dict[str, Array]
+    accumulators: dict[str, AccumulatorUse]
+
+
+def execute(
+    graph: Graph,
+    inputs: Mapping[str, npt.ArrayLike],
+    accumulation: Accumulation | None = None,
+    requantizer: str = "float32_rne",
+) -> Execution:
+    """Run the network.
+
+    Parameters
+    ----------
+    graph
+        As ``load_network`` returns it.
+    inputs
+        Each of ``graph.inputs``: float32, or integers where the network begins with integers.
+    accumulation
+        The machine's accumulator and order for each node; None: wide enough for anything.
+    requantizer
+        A name of ``numerics.requantize.REQUANTIZERS``.
+
+    Examples
+    --------
+    >>> execute(graph, {"image": pixels}).tensors[graph.outputs[0]]  # doctest: +SKIP
+    """
+    tensors: dict[str, Array] = {
+        name: np.ascontiguousarray(inputs[name], _dtype(graph.tensors[name])) for name in graph.inputs
+    }
+    accumulators: dict[str, AccumulatorUse] = {}
+    for node in graph.nodes:
+        sources = [tensors[name] for name in node.inputs]
+        tensors[node.output], use = execute_node(graph, node, sources, accumulation, requantizer)
+        if use is not None:
+            accumulators[node.name] = use
+    return Execution(tensors, accumulators)
+
+
+def execute_node(
+    graph: Graph,
+    node: Node,
+    inputs: Sequence[Array],
+    accumulation: Accumulation | None = None,
+    requantizer: str = "float32_rne",
+) -> tuple[Array, AccumulatorUse | None]:
+    """Run one node on the given inputs; what it writes, and its accumulator's use if it has one."""
+    op, out = node.op, graph.tensors[node.output]
+    sources = [graph.tensors[name] for name in node.inputs]
+    if isinstance(op, Conv | Linear):
+        return _multiply(node, op, inputs[0], sources[0], out, accumulation, requantizer)
+    return _vector(op, inputs, sources, out), None
+
+
+def _vector(
+    op: Add | MaxPool | AveragePool | Concat | Requantize | Quantize | Dequantize | Reshape,
+    inputs: Sequence[Array],
+    sources: Sequence[Tensor],
+    out: Tensor,
+) -> Array:
+    match op:
+        case Add():
+            a, b = (source.encoding for source in sources)
+            return elementwise.add(inputs[0], inputs[1], a, b, out.encoding, op.clamp)
+        case MaxPool():
+            return pool.max_pool(inputs[0], op.kernel, op.strides, op.dilations, op.pads)
+        case AveragePool():
+            return pool.average_pool(
+                inputs[0],
+                sources[0].encoding,
+                out.encoding,
+                op.kernel,
+                op.strides,
+                op.pads,
+                op.count_include_pad,
+                op.clamp,
+                op.mean,
+            )
+        case Concat():
+            return elementwise.concat(inputs, [source.encoding for source in sources], out.encoding, op.axis)
+        case Requantize():
+            return elementwise.requantize(inputs[0], sources[0].encoding, out.encoding, op.clamp)
+        case Quantize():
+            return elementwise.quantize(inputs[0], out.encoding)
+        case Dequantize():
+            return elementwise.dequantize(inputs[0], sources[0].encoding)
+        case Reshape():
+            return inputs[0].reshape(out.shape)
+        case _:
+            assert_never(op)
+
+
+def _multiply(
+    node: Node,
+    op: Conv | Linear,
+    x: IntArray,
+    source: Tensor,
+    out: Tensor,
+    accumulation: Accumulation | None,
+    requantizer: str,
+) -> tuple[Array, AccumulatorUse]:
+    accumulator, folds = (None, None) if accumulation is None else accumulation(node)
+    bias = fold_zero_point(op.weight.values, op.bias, source.zero_point)
+    if isinstance(op, Conv):
+        sums, overflows = _convolve(x, op, bias, source.zero_point, accumulator, folds)
+    else:
+        rows = x.reshape(-1, x.shape[-1])
+        sums, overflows = accumulate(rows, op.weight.values.T, bias, accumulator, folds)
+    domain = source.encoding.qtype
+    use = AccumulatorUse(
+        bits_used=bits_for(int(sums.min(initial=0)), int(sums.max(initial=0))),
+        bits_safe=safe_bits(op.weight.values, bias, domain.min, domain.max),
+        overflows=overflows,
+    )
+    if out.qtype is None:
+        scale = np.float32(source.scale) * op.weight.scale
+        return (sums.astype(np.float32) * scale).reshape(out.shape), use
+    scale = multiplier(source.scale, op.weight.scale, out.scale)
+    y = REQUANTIZERS[requantizer](sums, scale, out.zero_point, out.qtype, op.clamp)
+    if isinstance(op, Conv):
+        batch, channels, height, width = out.shape
+        return np.ascontiguousarray(y.reshape(batch, height, width, channels).transpose(0, 3, 1, 2)), use
+    return y.reshape(out.shape), use
+
+
+def _convolve(
+    x: IntArray, op: Conv, bias: Int64Array, zero_point: int, accumulator: Accumulator | None, folds: Folds | None
+) -> tuple[Int64Array, int]:
+    """Sums of shape (batch * height * width, out channels)."""
+    windows = patches(x, op, zero_point)
+    weight = op.weight.values
+    channels, depth = len(weight) // op.groups, weight.shape[1]
+    pixels = windows.shape[0] * windows.shape[1] * windows.shape[2]
+    sums = np.empty((pixels, len(weight)), np.int64)
+    overflows = 0
+    for group in range(op.groups):
+        out = slice(group * channels, (group + 1) * channels)
+        rows = windows[..., group * depth : (group + 1) * depth].reshape(pixels, -1)
+        columns = weight[out].transpose(2, 3, 1, 0).reshape(-1, channels)
+        sums[:, out], count = accumulate(rows, columns, bias[out], accumulator, folds)
+        overflows += count
+    return sums, overflows
+
+
+def patches(x: IntArray, op: Conv, zero_point: int) -> IntArray:
+    """What each output pixel reads: a view (batch, out height, out width, kernel height, kernel width, channels).
+
+    The last three axes, flattened, are the products' order along K: channels innermost.
+    """
+    top, left, bottom, right = op.pads
+    images = np.pad(x.transpose(0, 2, 3, 1), ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=zero_point)
+    (kernel_height, kernel_width), (row_step, column_step) = op.weight.values.shape[2:], op.dilations
+    extent = ((kernel_height - 1) * row_step + 1, (kernel_width - 1) * column_step + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(images, extent, axis=(1, 2))
+    strided = windows[:, :: op.strides[0], :: op.strides[1], :, ::row_step, ::column_step]
+    return strided.transpose(0, 1, 2, 4, 5, 3)
+
+
+def _dtype(tensor: Tensor) -> np.dtype[np.generic]:
+    return np.dtype(np.float32) if tensor.qtype is None else tensor.qtype.dtype
