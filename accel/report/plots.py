@@ -47,7 +47,14 @@ _STYLE = {
 
 
 def save_plots(result: Result, folder: Path) -> list[Path]:
-    """Draw every figure that the result has data for, as ``<name>.png`` and ``<name>.svg`` in ``folder``.
+    """Draw every figure that the result has data for, as ``<name>.png`` and ``<name>.svg``.
+
+    Parameters
+    ----------
+    result
+        The record.
+    folder
+        Where; it is made if only its parent exists.
 
     Returns
     -------
@@ -56,6 +63,7 @@ def save_plots(result: Result, folder: Path) -> list[Path]:
     """
     if not drawn_layers(result):
         return []
+    folder.mkdir(exist_ok=True)
     files = []
     with _own_style():
         for name, draw in FIGURES.items():

@@ -29,7 +29,7 @@ _NEAR = math.log(1.08)
 """Layers that differ by less than 8 % in both directions share a point."""
 
 _PLOT_IN = (7.2, 4.8)
-_LEFT_IN, _BOTTOM_IN, _TOP_IN, _RIGHT_IN = 0.75, 0.55, 0.5, 0.9
+_LEFT_IN, _BOTTOM_IN, _TOP_IN, _RIGHT_IN = 0.75, 0.55, 0.58, 0.9
 _KEY_COLUMN_IN = 1.95
 _KEY_LINES = 40
 _KEY_LINE_PT = 8.6
