@@ -1,0 +1,235 @@
+"""The systolic array: one tile of a matrix product, register by register, clock by clock.
+
+One family of kernels serves the three dataflows. The machine's fields become a ``LineLayout``, which says where each
+operand of a delay line lies; ``compute_tile`` steps the tile's folds over strips of columns and over the cores.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.timing import ArrayTiming
+from accel.sim import array_kernels as kernels
+from accel.sim.array_kernels import LANES
+
+IntArray = npt.NDArray[Any]
+
+_OVERFLOW = {"wrap": kernels.WRAP, "saturate": kernels.SATURATE}
+_PES_WORTH_A_THREAD = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """How an array adds: widths of its registers, and what happens to sums that do not fit."""
+
+    partial_sum_bits: int
+    """Inside the array."""
+    accumulator_bits: int
+    """In the accumulator buffer behind it."""
+    overflow: str
+    """``wrap`` or ``saturate``, at every addition."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineLayout:
+    """Where the operands of the array's rows lie in memory: reversed, fold after fold, with bubbles between.
+
+    A row's registers hold, from the left, the operands that entered it last; a reversed line makes them a slice. A
+    fold takes ``array_rows`` rows of the operand's matrix (the last one may take fewer) and streams its columns, and
+    begins ``period`` clocks after the fold before it. Operand u of a line, bubbles counted, lies at
+
+        lines[row, u % H, (LANES - 1) + steps - 1 - u // H]       steps = ceil(folds * period / H)
+
+    with LANES - 1 zeros at either end for lanes that wait for their first operand or have had their last.
+
+    Examples
+    --------
+    Three rows of two operands on an array of two rows, one cycle a column, a fold every four cycles: row 0 of the
+    array takes row 0 of the matrix, then row 2.
+
+    >>> layout = LineLayout(total_rows=3, stream=2, array_rows=2, period=4, column_step=1)
+    >>> layout.shape, layout.folds
+    ((2, 1, 38), 2)
+    >>> lines = layout.fill(np.array([[1, 2], [3, 4], [5, 6]], np.int8))
+    >>> lines[:, 0, 15:23].tolist()
+    [[0, 0, 6, 5, 0, 0, 2, 1], [0, 0, 0, 0, 0, 0, 4, 3]]
+    """
+
+    total_rows: int
+    stream: int
+    array_rows: int
+    period: int
+    column_step: int
+
+    @classmethod
+    def of(cls, timing: ArrayTiming, total_rows: int, stream: int) -> LineLayout:
+        """The lines of a (``total_rows``, ``stream``) operand on an array."""
+        period = timing.period(stream) if timing.overlapped else timing.streaming_cycles(stream)
+        return cls(total_rows, stream, timing.rows, period, timing.column_step_cycles)
+
+    @property
+    def folds(self) -> int:
+        """Folds that the operand's rows take."""
+        return ceil(self.total_rows / self.array_rows)
+
+    @property
+    def used_rows(self) -> int:
+        """Rows of the array that get an operand."""
+        return min(self.total_rows, self.array_rows)
+
+    @property
+    def last(self) -> int:
+        """Where operand 0 of phase 0 lies; later ones lie below it."""
+        return LANES - 2 + ceil(self.folds * self.period / self.column_step)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the lines' array: used rows, H, positions."""
+        return self.used_rows, self.column_step, self.last + LANES
+
+    def fill(self, matrix: IntArray) -> IntArray:
+        """Lay out a (``total_rows``, ``stream``) matrix."""
+        if matrix.shape != (self.total_rows, self.stream):
+            raise ValueError(f"matrix is {matrix.shape}; the layout is for {(self.total_rows, self.stream)}")
+        lines = np.zeros(self.shape, matrix.dtype)
+        for fold in range(self.folds):
+            rows = matrix[fold * self.array_rows : (fold + 1) * self.array_rows]
+            place = fold * self.period + np.arange(self.stream)
+            lines[: len(rows), place % self.column_step, self.last - place // self.column_step] = rows
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayCounts:
+    """What stepping a tile took."""
+
+    overflows: int
+    """Additions that wrapped or saturated; 0 if the caller had proved that none can."""
+    folds: int
+    clocks_stepped: int
+    """Clocks of all strips together."""
+    pe_cycles_stepped: int
+    """PEs whose registers were computed, times clocks: LANES columns of the rows in use."""
+
+
+def moving_layout(timing: ArrayTiming, m: int, k: int, n: int) -> LineLayout:
+    """The lines of the operand that moves right in a (m, k) x (k, n) tile.
+
+    Weight stationary: the activations, k lines of m. Output stationary: the activations, m lines of k. Input
+    stationary: the weights, k lines of n.
+    """
+    if timing.dataflow == "weight_stationary":
+        return LineLayout.of(timing, k, m)
+    if timing.dataflow == "input_stationary":
+        return LineLayout.of(timing, k, n)
+    return LineLayout.of(timing, m, k)
+
+
+def compute_tile(
+    timing: ArrayTiming,
+    arithmetic: Sums,
+    lines: IntArray,
+    other: IntArray,
+    accumulators: IntArray,
+    *,
+    first: bool,
+    safe: bool,
+    threads: int = 1,
+) -> ArrayCounts:
+    """Step the folds of one tile, and leave their sums in the accumulator buffer.
+
+    Folds run column by column of the array's width, and within it along k, each adding to the accumulators: partial
+    sums start from 0 and add row after row ``partial_sum_bits`` wide, then join the accumulator, ``accumulator_bits``
+    wide. Where results stay, a PE adds all k one after another before its sum joins the accumulator.
+
+    Parameters
+    ----------
+    timing
+        The array and its dataflow.
+    arithmetic
+        Its sums.
+    lines
+        The operand that moves right, laid out by ``moving_layout``: 8 or 16 bits, signed or not.
+    other
+        The other operand: weights (k, n), or, input stationary, activations (k, m).
+    accumulators
+        (m, n) int32 or int64, C order, changed in place.
+    first
+        The accumulators' old contents do not count.
+    safe
+        No sum can overflow, and all fit ``accumulators``' type: additions need not be watched.
+    threads
+        Cores to use.
+    """
+    m, n = accumulators.shape
+    results = n if timing.dataflow != "input_stationary" else m
+    overflow = kernels.EXACT if safe else _OVERFLOW[arithmetic.overflow]
+    lanes: IntArray = np.empty(0, _lane_type(arithmetic, lines, other, accumulators, safe))
+    strips = _strips(results, timing.columns)
+    depth = len(other)
+    layout = moving_layout(timing, m, depth, n)
+    if lines.shape != layout.shape:
+        raise ValueError(f"lines are {lines.shape}; {layout} makes them {layout.shape}")
+    held = np.ascontiguousarray(other, np.int32 if other.dtype == np.uint16 else np.int16)
+    out = accumulators.reshape(-1)
+    if not np.shares_memory(out, accumulators):
+        raise ValueError("accumulators are not in C order")
+    steps = kernels.Folds(timing.rows, layout.period, timing.row_step_cycles, timing.column_step_cycles)
+    fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
+
+    def step(part: IntArray) -> tuple[int, int]:
+        if timing.dataflow == "output_stationary":
+            return kernels.step_result_stays(lines, held, out, part, m, steps, fit, first, lanes)
+        along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
+        return kernels.step_operand_stays(
+            lines, held, out, part, layout.stream, along, across, steps, fit, first, lanes
+        )
+
+    work = lines.size // max(1, layout.column_step) * len(strips) * LANES
+    threads = max(1, min(threads, len(strips), work // _PES_WORTH_A_THREAD))
+    parts = np.array_split(strips, threads)
+    others = [_pool().submit(step, part) for part in parts[1:]]
+    clocks, overflows = step(parts[0])
+    for future in others:
+        more_clocks, more_overflows = future.result()
+        clocks, overflows = clocks + more_clocks, overflows + more_overflows
+    return ArrayCounts(
+        overflows=int(overflows),
+        folds=layout.folds * ceil(results / timing.columns),
+        clocks_stepped=int(clocks),
+        pe_cycles_stepped=int(clocks) * layout.used_rows * LANES,
+    )
+
+
+def _lane_type(arithmetic: Sums, lines: IntArray, other: IntArray, accumulators: IntArray, safe: bool) -> type:
+    """Lanes in which no addition itself overflows: 32 bits where sums and products have 31 at most."""
+    if safe:
+        return np.int64 if accumulators.dtype == np.int64 else np.int32
+    narrow = max(arithmetic.partial_sum_bits, arithmetic.accumulator_bits) <= 31
+    products_fit = np.uint16 not in (lines.dtype, other.dtype)
+    return np.int32 if narrow and products_fit else np.int64
+
+
+def _strips(columns: int, array_columns: int) -> IntArray:
+    """(first column, number of columns) of each strip; none reaches over the array's right edge."""
+    return np.array(
+        [
+            (low + offset, min(LANES, columns - low - offset, array_columns - offset))
+            for low in range(0, columns, array_columns)
+            for offset in range(0, min(array_columns, columns - low), LANES)
+        ],
+        np.int64,
+    )
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that step strips beside the caller's; compiled code holds no lock."""
+    return ThreadPoolExecutor(thread_name_prefix="array")
