@@ -90,15 +90,15 @@ def train(images: Images, labels: Labels) -> DigitsResNet8:
     torch.use_deterministic_algorithms(True)
     network = DigitsResNet8()
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
-    steps = EPOCHS * (len(x) // BATCH)
+    batches = len(x) // BATCH
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=5e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=EPOCHS * batches)
     for epoch in range(EPOCHS):
         losses = []
-        for rows in torch.randperm(len(x)).split(BATCH)[: len(x) // BATCH]:
+        for rows in torch.randperm(len(x))[: batches * BATCH].view(batches, BATCH):
             loss = functional.cross_entropy(network(_shifted(x[rows])), y[rows], label_smoothing=0.05)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
