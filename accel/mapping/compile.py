@@ -6,7 +6,7 @@ from accel.arch.spec import Machine
 from accel.errors import AccelError
 from accel.flow.lower import lower
 from accel.graph.ir import Conv, Graph, Linear, Node
-from accel.graph.passes import rebase_activations
+from accel.graph.rebase import rebase_activations
 from accel.mapping.emit import emit
 from accel.mapping.program import Program
 from accel.mapping.search import choose

@@ -160,25 +160,29 @@ def _array_cost(
     groups = ceil(size["g"] / mapping.g)
     pixel_tiles = ceil(size["b"] / mapping.b) * ceil(size["oh"] / mapping.oh) * ceil(size["ow"] / mapping.ow)
     channel_tiles, k_tiles = ceil(size["n"] / mapping.n), ceil(depth / mapping.k)
-    slots = 2 if machine.buffers.weight.double_buffered else 1
+    weight_slots, activation_slots = (
+        2 if buffer.double_buffered else 1 for buffer in (machine.buffers.weight, machine.buffers.activation)
+    )
     if mapping.outer == "pixels":
-        weights_stay, activations_stay = channel_tiles * k_tiles <= slots, True
+        weights_stay, activations_stay = channel_tiles * k_tiles <= weight_slots, True
     else:
-        weights_stay, activations_stay = k_tiles <= slots, pixel_tiles <= slots
-    weight_reads = 1 if weights_stay else pixel_tiles
-    activation_reads = 1 if activations_stay else channel_tiles
-    weight_bytes = prod((size["g"], size["n"], depth)) * op.weight_bits / 8 * weight_reads
-    activation_bytes = footprint.activation * groups * pixel_tiles * activation_reads
+        weights_stay, activations_stay = k_tiles <= weight_slots, pixel_tiles <= activation_slots
+    weight_loads = groups * channel_tiles * k_tiles * (1 if weights_stay else pixel_tiles)
+    activation_loads = groups * pixel_tiles * (1 if activations_stay else channel_tiles)
+    weight_bytes = prod((size["g"], size["n"], depth)) * op.weight_bits / 8 * (1 if weights_stay else pixel_tiles)
+    activation_bytes = footprint.activation * activation_loads
     out_bytes = prod(op.write.shape) * flow.tensors[op.write.tensor].bits / 8
     dram_bytes = weight_bytes + activation_bytes + out_bytes
-    bandwidth = machine.dram.bandwidth_bytes_per_cycle
+    bandwidth, latency = machine.dram.bandwidth_bytes_per_cycle, machine.dram.latency_cycles
     compute = _compute_cycles(op, mapping, timing, machine)
     vector = prod(op.write.shape) / machine.vector.lanes * (1 + len(op.epilogue))
-    tiles = groups * pixel_tiles * channel_tiles * k_tiles
+    # A slot is filled, used, and filled again: with few slots the latency of each fill shows.
+    refill_weights = (weight_loads * latency + weight_bytes / bandwidth + compute) / weight_slots
+    refill_activations = (activation_loads * latency + activation_bytes / bandwidth + compute) / activation_slots
     outputs = groups * pixel_tiles * channel_tiles
     exposed = (footprint.weight + footprint.activation + out_bytes / outputs) / bandwidth + vector / outputs
-    busiest = max(compute, dram_bytes / bandwidth, vector)
-    return busiest + exposed, dram_bytes, tiles
+    busiest = max(compute, dram_bytes / bandwidth, vector, refill_weights, refill_activations)
+    return busiest + exposed, dram_bytes, outputs * k_tiles
 
 
 def _compute_cycles(op: FlowOp, mapping: ArrayMapping, timing: ArrayTiming, machine: Machine) -> int:

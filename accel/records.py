@@ -1,0 +1,109 @@
+"""Program + cycles + what was seen -> Result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import accel
+from accel.arch.spec import Machine
+from accel.arch.technology import Technology, load_technology
+from accel.cost.area import area_of
+from accel.cost.energy import activity_energy, energy_of
+from accel.mapping.program import Program
+from accel.result import (
+    AccumulatorUse,
+    Accuracy,
+    Activity,
+    Cycles,
+    LayerResult,
+    NumericError,
+    Result,
+)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What only a simulation with data knows; keys are positions in the program, or tensor names."""
+
+    accumulators: Mapping[int, AccumulatorUse] = field(default_factory=dict)
+    activity: Mapping[int, Activity] = field(default_factory=dict)
+    errors: Mapping[str, NumericError] = field(default_factory=dict)
+    outputs: Mapping[str, Array] = field(default_factory=dict)
+    accuracy: Accuracy | None = None
+
+
+def result_of(
+    name: str, batch: int, machine: Machine, program: Program, cycles: tuple[Cycles, ...], seen: Observations | None
+) -> Result:
+    """Attach energy, area and error to a program's cycles.
+
+    Parameters
+    ----------
+    name, batch
+        Of the network.
+    cycles
+        By layer of the program.
+    seen
+        None: an estimate.
+    """
+    technology = load_technology(machine.technology)
+    seen_or_nothing = seen or Observations()
+    layers = tuple(
+        _layer(program, position, spent, machine, technology, seen_or_nothing) for position, spent in enumerate(cycles)
+    )
+    return Result(
+        network=name,
+        machine=machine.name,
+        kind="estimate" if seen is None else "simulation",
+        batch=batch,
+        clock_hz=machine.clock_hz,
+        pe_count=machine.array.rows * machine.array.columns,
+        dram_bytes_per_cycle=machine.dram.bandwidth_bytes_per_cycle,
+        layers=layers,
+        area=area_of(machine, technology),
+        accuracy=seen_or_nothing.accuracy,
+        output_sha256={name: _digest(values) for name, values in seen_or_nothing.outputs.items()},
+        accel_version=accel.__version__,
+    )
+
+
+def _layer(
+    program: Program, position: int, cycles: Cycles, machine: Machine, technology: Technology, seen: Observations
+) -> LayerResult:
+    layer = program.layers[position]
+    op = layer.op
+    tensor = program.flow.tensors[op.write.tensor]
+    pe_cycles = machine.array.rows * machine.array.columns * cycles.total
+    activity = seen.activity.get(position)
+    if activity is not None:
+        activity = replace(activity, energy=activity_energy(activity, layer.actions, machine, technology))
+    shape = [high - low for low, high in op.write.region(op.whole)] if op.name != op.node.name else tensor.shape
+    return LayerResult(
+        name=op.name,
+        op=op.kind,
+        unit="view" if op.is_view else "array" if op.on_array else "vector",
+        shape="x".join(map(str, shape)),
+        mapping="" if layer.mapping is None else str(layer.mapping),
+        macs=op.macs,
+        cycles=cycles,
+        utilization=op.macs / pe_cycles if pe_cycles else 0.0,
+        actions=layer.actions,
+        energy=energy_of(layer.actions, cycles.total, machine, technology),
+        accumulator=seen.accumulators.get(position),
+        activity=activity,
+        error=seen.errors.get(op.write.tensor),
+    )
+
+
+def _digest(values: Array) -> str:
+    """Hash of the integers, the same on every machine."""
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return hashlib.sha256(np.ascontiguousarray(little).tobytes()).hexdigest()

@@ -1,0 +1,222 @@
+"""One array layer at work: its constants in the machine's form, and what a Compute and a Vector do to its tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from os import cpu_count
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.spec import Machine
+from accel.arch.timing import ArrayTiming
+from accel.flow.ir import FlowOp, Region
+from accel.graph.ir import Conv, Linear, Tensor
+from accel.mapping.mapping import ArrayMapping, ArrayTile, k_folds
+from accel.mapping.program import Compute, Layer
+from accel.numerics.encoding import IntArray
+from accel.numerics.mac import bits_for, fold_zero_point, safe_bits, saturate, wrap
+from accel.numerics.requantize import REQUANTIZERS, multiplier
+from accel.result import AccumulatorUse
+from accel.sim.array import Sums, compute_tile, moving_layout
+from accel.sim.im2col import Window, image_lines, image_matrix
+from accel.sim.vector import finish
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Seen:
+    """What a run saw of a layer's sums."""
+
+    low: int = 0
+    high: int = 0
+    overflows: int = 0
+
+    def add(self, sums: Array) -> None:
+        """Take note of final sums."""
+        self.low = min(self.low, int(sums.min(initial=0)))
+        self.high = max(self.high, int(sums.max(initial=0)))
+
+
+@dataclass
+class ArrayLayer:
+    """A multiply-accumulate nest with its constants laid out for one machine."""
+
+    op: FlowOp
+    machine: Machine
+    timing: ArrayTiming
+    sums: Sums
+    weights: IntArray
+    """(groups, k, n), k running over (kh, kw, c)."""
+    bias: npt.NDArray[np.int64]
+    """(groups, n), the input's zero point folded in."""
+    scale: npt.NDArray[np.float32]
+    """(groups, n): input scale x weight scale / output scale, or, for a float output, input scale x weight scale."""
+    source: Tensor
+    tensors: dict[str, Tensor]
+    bits_safe: int
+    safe: bool
+    """No input can overflow any addition."""
+    seen: Seen = field(default_factory=Seen)
+
+    @classmethod
+    def of(cls, layer: Layer, tensors: dict[str, Tensor], machine: Machine) -> ArrayLayer:
+        """Prepare a layer of a program."""
+        op, mapping, body = layer.op, layer.mapping, layer.op.body
+        assert isinstance(body, Conv | Linear)
+        assert isinstance(mapping, ArrayMapping)
+        source, made = tensors[op.reads[0].tensor], tensors[op.node.output]
+        assert source.qtype is not None
+        values = body.weight.values
+        bias = fold_zero_point(values, body.bias, source.zero_point)
+        scale = np.broadcast_to(body.weight.scale, bias.shape)
+        if made.qtype is None:
+            scale = np.float32(source.scale) * scale
+        else:
+            scale = multiplier(source.scale, scale, made.scale)
+        rows = _rows_along_k(values)
+        groups = op.sizes["g"]
+        pe, domain = machine.pe, source.qtype
+        safe_total = safe_bits(rows, bias, domain.min, domain.max)
+        safe_folds = max(
+            safe_bits(rows[:, low:high], None, domain.min, domain.max)
+            for low, high in k_folds(op, mapping, machine.array.rows)
+        )
+        return cls(
+            op=op,
+            machine=machine,
+            timing=ArrayTiming.of(machine.array, mapping.dataflow),
+            sums=Sums(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow),
+            weights=np.ascontiguousarray(rows.reshape(groups, -1, rows.shape[1]).transpose(0, 2, 1)),
+            bias=bias.reshape(groups, -1),
+            scale=scale.reshape(groups, -1),
+            source=source,
+            tensors=tensors,
+            bits_safe=safe_total,
+            safe=safe_total <= pe.accumulator_bits and safe_folds <= pe.partial_sum_bits,
+        )
+
+    def fresh_accumulators(self, tile: ArrayTile) -> Array:
+        """(groups, pixels, channels) accumulators whose contents do not count yet."""
+        dtype = np.int32 if self.machine.pe.accumulator_bits <= 32 else np.int64
+        return np.zeros((tile.groups, tile.pixels, tile.channels), dtype)
+
+    def compute(
+        self,
+        compute: Compute,
+        image: IntArray,
+        box: Region,
+        streams: dict[object, Array],
+        weights: IntArray,
+        sums: Array,
+    ) -> None:
+        """Step one tile through the array: ``sums`` (groups, pixels, channels) takes the results.
+
+        Parameters
+        ----------
+        image, box
+            What the activation slot holds, and where in the tensor it lies.
+        streams
+            The slot's address-generator results so far; taken from and added to.
+        weights
+            (groups, k, n) of the tile.
+        """
+        tile = compute.tile
+        for group in range(tile.groups):
+            key = (group, tile.k, tile.b, tile.oh, tile.ow)
+            if key not in streams:
+                streams[key] = self._activation_operand(tile, group, image, box)
+            activations, held = streams[key], weights[group]
+            if self.timing.dataflow == "input_stationary":
+                layout = moving_layout(self.timing, tile.pixels, tile.depth, tile.channels)
+                activations, held = layout.fill(held), activations
+            counts = compute_tile(
+                self.timing,
+                self.sums,
+                activations,
+                held,
+                sums[group],
+                first=compute.first,
+                safe=self.safe,
+                threads=cpu_count() or 1,
+            )
+            self.seen.overflows += counts.overflows
+
+    def _activation_operand(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> Array:
+        """The tile's activations as the array takes them: lines that move right, or a (k, pixels) matrix that stays."""
+        channels = self.op.sizes["c"]
+        first_channel = (tile.g[0] + group) * channels - box[1][0]
+        part = image[:, first_channel : first_channel + channels]
+        window = self._window(tile, box)
+        if self.timing.dataflow == "input_stationary":
+            return image_matrix(part, window, tile.k)
+        layout = moving_layout(self.timing, tile.pixels, tile.depth, tile.channels)
+        return image_lines(part, window, tile.k, layout, self.timing.dataflow)
+
+    def _window(self, tile: ArrayTile, box: Region) -> Window:
+        body = self.op.body
+        kernel = (self.op.sizes["kh"], self.op.sizes["kw"])
+        strides, dilations = (body.strides, body.dilations) if isinstance(body, Conv) else ((1, 1), (1, 1))
+        spans = {name: (low, low + 1) for name, (low, _) in zip(("oh", "ow"), (tile.oh, tile.ow), strict=True)}
+        corner = self.op.whole | spans | {"kh": (0, 1), "kw": (0, 1)}
+        tops = [self.op.reads[0].index[axis].span(corner)[0] - box[axis][0] for axis in (2, 3)]
+        return Window(
+            kernel=kernel,
+            strides=strides,
+            dilations=dilations,
+            corner=(tops[0], tops[1]),
+            outputs=(tile.oh[1] - tile.oh[0], tile.ow[1] - tile.ow[0]),
+            padding=self.source.zero_point,
+        )
+
+    def finish(self, sums: Array, box: Region) -> Array:
+        """Bias, requantization and what rides along: (groups, pixels, channels) sums -> ``box`` of the output."""
+        (b0, b1), (c0, c1), (h0, h1), (w0, w1) = box
+        groups, _, channels = sums.shape
+        first = c0 // self.op.sizes["n"]
+        n = slice(c0 - first * self.op.sizes["n"], None)
+        bias = self.bias[first : first + groups, n][:, None, :channels]
+        scale = self.scale[first : first + groups, n][:, None, :channels]
+        totals = self._add_bias(sums, bias)
+        self.seen.add(totals)
+        made, body = self.tensors[self.op.node.output], self.op.body
+        assert isinstance(body, Conv | Linear)
+        values: Array
+        if made.qtype is None:
+            values = totals.astype(np.float32) * scale
+        else:
+            unit = REQUANTIZERS[self.machine.vector.requantizer]
+            values = np.stack(
+                [
+                    unit(part, by, made.zero_point, made.qtype, body.clamp)
+                    for part, by in zip(totals, scale, strict=True)
+                ]
+            )
+        image = values.reshape(groups, b1 - b0, h1 - h0, w1 - w0, channels).transpose(1, 0, 4, 2, 3)
+        return finish(self.op, np.ascontiguousarray(image).reshape(b1 - b0, c1 - c0, h1 - h0, w1 - w0), self.tensors)
+
+    def _add_bias(self, sums: Array, bias: npt.NDArray[np.int64]) -> Array:
+        if self.safe:
+            return sums + bias.astype(sums.dtype)
+        exact = sums.astype(np.int64) + bias
+        narrow = wrap if self.sums.overflow == "wrap" else saturate
+        totals = narrow(exact, self.sums.accumulator_bits)
+        self.seen.overflows += int(np.count_nonzero(totals != exact))
+        return totals
+
+    def accumulator_use(self) -> AccumulatorUse:
+        """How wide the sums were that this run saw."""
+        return AccumulatorUse(bits_for(self.seen.low, self.seen.high), self.bits_safe, self.seen.overflows)
+
+    def forget_weights(self) -> None:
+        """Free the constants once the layer is done."""
+        self.weights = self.weights[:0]
+
+
+def _rows_along_k(values: IntArray) -> IntArray:
+    """(out channels, k): convolution weights with channels innermost, as the address generator walks them."""
+    if values.ndim == 2:
+        return values
+    return np.ascontiguousarray(values.transpose(0, 2, 3, 1)).reshape(len(values), -1)

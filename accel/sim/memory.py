@@ -1,0 +1,177 @@
+"""DRAM and buffers with data in them: what each instruction does to tensors.
+
+Called by the engine for every instruction at the time at which its effect is visible. Data really passes through the
+slots that the program names, so a wrong dependency or a tile that misses its halo gives wrong integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.spec import Machine
+from accel.flow.ir import Region, canonical_shape
+from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
+from accel.sim.layer import ArrayLayer
+from accel.sim.vector import vector_work_on
+
+Array = npt.NDArray[np.generic]
+
+
+@dataclass
+class ActivationSlot:
+    """One slot of the activation buffer: a box of each operand, and where the boxes lie in their tensors."""
+
+    parts: dict[int, Array] = field(default_factory=dict)
+    boxes: dict[int, Region] = field(default_factory=dict)
+    streams: dict[object, Array] = field(default_factory=dict)
+    """What the address generator makes of the slot's content, kept while the slot keeps it."""
+
+
+class Memory:
+    """The machine's state during a simulation.
+
+    Parameters
+    ----------
+    inputs
+        The network's input tensors by name, in the shapes of the flow's tensors.
+    keep
+        Names of tensors to keep to the end; others are dropped after their last reader.
+    activity
+        Count toggled bits in the array.
+    on_tensor
+        Called with (name, values) when a layer has stored a tensor; what it returns, if anything, replaces it.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        machine: Machine,
+        inputs: dict[str, Array],
+        keep: Iterable[str] = (),
+        activity: bool = False,
+        on_tensor: Callable[[str, Array], Array | None] | None = None,
+    ) -> None:
+        self.program = program
+        self.machine = machine
+        self.tensors = program.flow.tensors
+        self.dram = {name: values.reshape(canonical_shape(values.shape)) for name, values in inputs.items()}
+        self.keep = {*keep, *program.flow.outputs}
+        self.activity = activity
+        self.on_tensor = on_tensor
+        self.layers: dict[int, ArrayLayer] = {}
+        self.weights: dict[int, Array] = {}
+        self.activations: dict[int, ActivationSlot] = {}
+        self.accumulators: dict[int, Array] = {}
+        self.last_store = {i.layer: i.index for i in program.instructions if isinstance(i, Store)}
+        self.storage = _storage(program)
+        self.last_writer = {layer.op.write.tensor: position for position, layer in enumerate(program.layers)}
+        self.last_reader = {
+            self._place(read.tensor): position
+            for position, layer in enumerate(program.layers)
+            for read in layer.op.reads
+        }
+        self.kept_places = {self._place(name) for name in self.keep}
+
+    def tensor(self, name: str) -> Array:
+        """A tensor that is in DRAM, in the network's own shape."""
+        return self.dram[self._place(name)].reshape(self.tensors[name].shape)
+
+    def _view(self, name: str) -> Array:
+        """The same with the four axes of the flow."""
+        return self.dram[self._place(name)].reshape(canonical_shape(self.tensors[name].shape))
+
+    def _place(self, name: str) -> str:
+        """The tensor in whose memory ``name`` lies: views have none of their own."""
+        return self.storage.get(name, name)
+
+    def perform(self, instruction: Instruction) -> None:
+        """Make the effect of one instruction visible."""
+        match instruction:
+            case Load(buffer="weight"):
+                self._load_weights(instruction)
+            case Load():
+                self._load_activations(instruction)
+            case Compute():
+                self._compute(instruction)
+            case Vector():
+                self._vector(instruction)
+            case Store():
+                self._store(instruction)
+
+    def _layer(self, position: int) -> ArrayLayer:
+        if position not in self.layers:
+            self.layers[position] = ArrayLayer.of(self.program.layers[position], self.tensors, self.machine)
+        return self.layers[position]
+
+    def _load_weights(self, load: Load) -> None:
+        g, n, k = load.box[0], load.box[1], load.box[2]
+        self.weights[load.slot] = self._layer(load.layer).weights[g[0] : g[1], k[0] : k[1], n[0] : n[1]].copy()
+
+    def _load_activations(self, load: Load) -> None:
+        if load.part == 0:
+            self.activations[load.slot] = ActivationSlot()
+        slot = self.activations[load.slot]
+        box = (load.box[0], load.box[1], load.box[2], load.box[3])  # type: ignore[misc]
+        slot.parts[load.part] = self._view(load.tensor)[tuple(slice(*side) for side in box)].copy()
+        slot.boxes[load.part] = box
+
+    def _compute(self, compute: Compute) -> None:
+        layer = self._layer(compute.layer)
+        if compute.first:
+            self.accumulators[compute.accumulator_slot] = layer.fresh_accumulators(compute.tile)
+        slot = self.activations[compute.activation_slot]
+        layer.compute(
+            compute,
+            slot.parts[0],
+            slot.boxes[0],
+            slot.streams,
+            self.weights[compute.weight_slot],
+            self.accumulators[compute.accumulator_slot],
+            self.activity,
+        )
+
+    def _vector(self, vector: Vector) -> None:
+        op = self.program.layers[vector.layer].op
+        if vector.activation_slot is None:
+            values = self._layer(vector.layer).finish(self.accumulators[vector.accumulator_slot], vector.box)
+        else:
+            slot = self.activations[vector.activation_slot]
+            values = vector_work_on(op, slot.parts, slot.boxes, vector.box, self.tensors)
+        self.accumulators[vector.accumulator_slot] = values
+
+    def _store(self, store: Store) -> None:
+        if store.tensor not in self.dram:
+            tensor = self.tensors[store.tensor]
+            dtype = np.dtype(np.float32) if tensor.qtype is None else tensor.qtype.dtype
+            self.dram[store.tensor] = np.empty(canonical_shape(tensor.shape), dtype)
+        self.dram[store.tensor][tuple(slice(*side) for side in store.box)] = self.accumulators[store.accumulator_slot]
+        if store.index == self.last_store[store.layer]:
+            self._end_layer(store.layer)
+
+    def _end_layer(self, position: int) -> None:
+        """After a layer's last store: hand its tensor out, and forget what nobody reads again."""
+        op = self.program.layers[position].op
+        if position in self.layers:
+            self.layers[position].forget_weights()
+        name = op.write.tensor
+        if self.on_tensor is not None and position == self.last_writer[name]:
+            replacement = self.on_tensor(name, self.tensor(name))
+            if replacement is not None:
+                self.dram[name] = replacement.reshape(canonical_shape(replacement.shape))
+        for place in {self._place(read.tensor) for read in op.reads}:
+            if self.last_reader[place] == position and place not in self.kept_places:
+                del self.dram[place]
+
+
+def _storage(program: Program) -> dict[str, str]:
+    """View -> the tensor whose memory it shows."""
+    storage: dict[str, str] = {}
+    for layer in program.layers:
+        if layer.op.is_view:
+            source = layer.op.reads[0].tensor
+            storage[layer.op.write.tensor] = storage.get(source, source)
+    return storage
