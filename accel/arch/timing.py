@@ -26,9 +26,9 @@ class ArrayTiming:
 
     Examples
     --------
-    >>> timing = ArrayTiming("weight_stationary", 32, 32, True, False, 1, 1, 32, 0, 63)
+    >>> timing = ArrayTiming("weight_stationary", 32, 32, True, False, 1, 1, 32, 0, 62)
     >>> timing.period(49), timing.period(7), timing.sequence_cycles([49, 49])
-    (49, 32, 193)
+    (49, 32, 192)
     """
 
     dataflow: Dataflow
