@@ -131,7 +131,6 @@ class Memory:
             slot.streams,
             self.weights[compute.weight_slot],
             self.accumulators[compute.accumulator_slot],
-            self.activity,
         )
 
     def _vector(self, vector: Vector) -> None:

@@ -1,0 +1,90 @@
+"""The simulator against the golden model, on networks with every kind of layer and machines of every kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.mapping.mapping import ArrayMapping, k_folds
+from accel.numerics.mac import Accumulator
+from accel.sim.simulate import estimate_cycles, simulate_program
+from tests.machines import DATAFLOWS, machine
+from tests.networks import INT8, UINT8, residual_network
+
+
+def reference(graph, program, arch, inputs):
+    from accel.graph.execute import execute
+
+    orders = {}
+    for layer in program.layers:
+        if isinstance(layer.mapping, ArrayMapping):
+            orders[layer.op.node.name] = [
+                np.arange(*fold) for fold in k_folds(layer.op, layer.mapping, arch.array.rows)
+            ]
+    pe = arch.pe
+    accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow)
+    return execute(graph, inputs, lambda node: (accumulator, orders[node.name]))
+
+
+def check(net, arch):
+    graph = fit_to_machine(net.graph(net.last), arch)
+    program = compile_graph(graph, arch)
+    x = net.data() - np.int64(graph.tensors["x"].file_offset)
+    x = x.astype(graph.tensors["x"].qtype.dtype)
+    expected = reference(graph, program, arch, {"x": x})
+    stored = [layer.op.write.tensor for layer in program.layers]
+    seen = simulate_program(program, arch, {"x": x}, keep=stored)
+    for name in stored:
+        np.testing.assert_array_equal(seen.tensors[name], expected.tensors[name], err_msg=name)
+    for position, use in seen.accumulators.items():
+        assert use == expected.accumulators[program.layers[position].op.node.name]
+    assert seen.cycles == estimate_cycles(program, arch)
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("overlap", ["none", "double_buffered"])
+@pytest.mark.parametrize("qtype", [INT8, UINT8], ids=str)
+def test_every_layer_equals_the_golden_model(dataflow, overlap, qtype) -> None:
+    check(residual_network(batch=2, qtype=qtype), machine(dataflow=dataflow, overlap=overlap))
+
+
+@pytest.mark.parametrize("overflow", ["wrap", "saturate"])
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_narrow_sums_overflow_as_the_golden_model_says(dataflow, overflow) -> None:
+    check(
+        residual_network(),
+        machine(dataflow=dataflow, accumulator_bits=18, overflow=overflow, pe={"partial_sum_bits": 16}),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    rows=st.integers(1, 9),
+    columns=st.integers(1, 9),
+    dataflow=st.sampled_from(DATAFLOWS),
+    overlap=st.sampled_from(["none", "double_buffered"]),
+    double_buffered=st.booleans(),
+    batch=st.integers(1, 3),
+    size=st.integers(6, 11),
+    activation=st.sampled_from(["int8", "uint8", "int12"]),
+    buffers=st.tuples(st.integers(200, 3000), st.integers(1000, 4000), st.integers(400, 4000)),
+    bandwidth=st.sampled_from(["0.5 B/cycle", "3 B/cycle", "64 B/cycle"]),
+)
+def test_any_machine_any_tiling(
+    seed, rows, columns, dataflow, overlap, double_buffered, batch, size, activation, buffers, bandwidth
+) -> None:
+    arch = machine(
+        rows,
+        columns,
+        dataflow,
+        overlap,
+        activation=activation,
+        buffers=buffers,
+        double_buffered=double_buffered,
+        bandwidth=bandwidth,
+    )
+    check(residual_network(seed, batch, size), arch)
