@@ -1,0 +1,1 @@
+"""The machine as written: YAML in, frozen specification out."""

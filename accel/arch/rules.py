@@ -1,0 +1,118 @@
+"""What the parts of a machine owe each other, beyond what one field can say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticCustomError
+
+from accel.arch.units import CAPACITY
+from accel.numerics.qtype import QType
+
+if TYPE_CHECKING:
+    from accel.arch.spec import BufferSpec, PeSpec
+
+
+_HELD = {
+    "weight_stationary": "weight",
+    "output_stationary": "accumulator",
+    "input_stationary": "activation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LeastTile:
+    """The least that a buffer must hold for the array to run at its full size."""
+
+    buffer: str
+    size_bytes: int
+    why: str
+
+
+def as_dataflows(value: Any) -> Any:
+    """One dataflow or a list of different ones, as a tuple."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list | tuple):
+        return value
+    if not value:
+        raise PydanticCustomError("dataflow", "is an empty list; name at least one dataflow")
+    for index, name in enumerate(value):
+        if name in value[:index]:
+            raise PydanticCustomError("dataflow", "names '{name}' twice; name each once", {"name": name})
+    return tuple(value)
+
+
+def product_bits(weight: QType, activation: QType) -> int:
+    """Bits of a signed number that holds every product of the two types.
+
+    >>> product_bits(QType(8, signed=True), QType(8, signed=True))
+    16
+    >>> product_bits(QType(8, signed=False), QType(8, signed=False))
+    17
+    """
+    products = [w * a for w in (weight.min, weight.max) for a in (activation.min, activation.max)]
+    return max((product if product >= 0 else ~product).bit_length() for product in products) + 1
+
+
+def check_sum_widths(weight: QType, activation: QType, accumulator_bits: int, partial_sum_bits: int) -> None:
+    """Sums hold a product, and the accumulators hold what the array sends them."""
+    needed_bits = product_bits(weight, activation)
+    for key, bits in (("accumulator_bits", accumulator_bits), ("partial_sum_bits", partial_sum_bits)):
+        if bits < needed_bits:
+            message = "is {bits}, narrower than a product of {weight} and {activation}; legal are {needed} to 64"
+            facts = {"bits": bits, "weight": str(weight), "activation": str(activation), "needed": needed_bits}
+            raise PydanticCustomError("inconsistent", message, {"at": (key,), **facts})
+    if partial_sum_bits > accumulator_bits:
+        raise PydanticCustomError(
+            "inconsistent",
+            "is {bits}, wider than the accumulators that take the sums; legal are {needed} to {accumulator}",
+            {
+                "at": ("partial_sum_bits",),
+                "bits": partial_sum_bits,
+                "needed": needed_bits,
+                "accumulator": accumulator_bits,
+            },
+        )
+
+
+def least_tiles(rows: int, columns: int, dataflows: tuple[str, ...], pe: PeSpec) -> Iterator[LeastTile]:
+    """What each buffer must hold at least, the most demanding dataflow deciding.
+
+    A stationary operand is one array full of it, a streamed one is one beat: a row of activations enters the left
+    edge (``rows`` of them), weights of an output-stationary array enter the top (``columns``). Sums leave one row of
+    columns at a time, except that an output-stationary fold leaves the whole array.
+    """
+    held = {_HELD[dataflow] for dataflow in dataflows}
+    weight_beat = max(columns if dataflow == "output_stationary" else rows for dataflow in dataflows)
+    for buffer, beat, bits in (
+        ("weight", weight_beat, pe.weight.bits),
+        ("activation", rows, pe.activation.bits),
+        ("accumulator", columns, pe.accumulator_bits),
+    ):
+        elements, shape = (rows * columns, f"{rows} x {columns}") if buffer in held else (beat, str(beat))
+        yield LeastTile(buffer, -(-elements * bits // 8), f"{shape} of {bits} bits")
+
+
+def check_buffer(needed: LeastTile, buffer: BufferSpec) -> None:
+    """``buffer`` holds the least tile, in one half when it is double buffered."""
+    short_bytes = needed.size_bytes - buffer.tile_bytes
+    if short_bytes <= 0:
+        return
+    held = "a half of it" if buffer.double_buffered else "it"
+    raise PydanticCustomError(
+        "inconsistent",
+        "is {capacity}, and {held} does not hold one tile of the array ({why}, {needed} B): {short} B too few; "
+        "legal is at least {least} B",
+        {
+            "at": ("buffers", needed.buffer, "capacity"),
+            "capacity": CAPACITY.write(buffer.capacity_bytes),
+            "held": held,
+            "needed": needed.size_bytes,
+            "why": needed.why,
+            "short": short_bytes,
+            "least": needed.size_bytes * (2 if buffer.double_buffered else 1),
+        },
+    )

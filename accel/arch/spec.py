@@ -1,0 +1,220 @@
+"""The machine as written: an array of processing elements, buffers, one DRAM and a vector unit.
+
+Attributes are plain numbers with the unit in the name. The YAML keys differ where a file says a quantity together
+with its unit: ``clock: 1 GHz`` becomes ``clock_hz``. From Python both spellings are legal,
+``BufferSpec(capacity="1 KiB", ...)`` and ``BufferSpec(capacity_bytes=1024, ...)``. Everything is frozen, unknown keys
+are refused, and nothing is coerced.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from accel.arch import rules
+from accel.arch.qtype import PeType
+from accel.arch.units import BANDWIDTH, BURST, CAPACITY, CLOCK, LATENCY, WIDTH
+from accel.numerics.qtype import QType
+
+Dataflow = Literal["weight_stationary", "output_stationary", "input_stationary"]
+Overlap = Literal["none", "double_buffered"]
+ShortFolds = Literal["overlapped", "serialized"]
+ShiftOut = Literal["down", "right", "none"]
+Overflow = Literal["wrap", "saturate"]
+Requantizer = Literal["float32_rne"]
+
+_DATAFLOW_NAMES = ["weight_stationary", "output_stationary", "input_stationary"]
+_ONE_DATAFLOW = {"type": "string", "enum": _DATAFLOW_NAMES}
+_DATAFLOW_SCHEMA = {
+    "anyOf": [_ONE_DATAFLOW, {"type": "array", "items": _ONE_DATAFLOW, "minItems": 1, "uniqueItems": True}]
+}
+Dataflows = Annotated[
+    tuple[Dataflow, ...], BeforeValidator(rules.as_dataflows), WithJsonSchema(_DATAFLOW_SCHEMA, mode="validation")
+]
+
+
+class Spec(BaseModel):
+    """What all parts of a machine share: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_by_name=True, validate_by_alias=True, allow_inf_nan=False
+    )
+
+
+class ArraySpec(Spec):
+    """The systolic array: its size, what stays in place, and when things move."""
+
+    rows: int = Field(ge=1, le=512, description="Rows of PEs; the reduction (or output rows) of a fold fits in them.")
+    columns: int = Field(ge=1, le=512, description="Columns of PEs.")
+    dataflow: Dataflows = Field(
+        description="Which operand stays in the PEs; of a list of them, the mapper picks one for each layer."
+    )
+    overlap: Overlap = Field(
+        description="Whether the next stationary operand travels in (or results travel out) behind the running wave."
+    )
+    short_folds: ShortFolds = Field(
+        default="overlapped",
+        description=(
+            "Double buffered only: a fold whose stream S is shorter than the next operand's load takes max(S, load) "
+            "cycles when overlapped, S + load when serialized."
+        ),
+    )
+    shift_out: ShiftOut = Field(
+        default="down",
+        description=(
+            "How output-stationary results leave: down the columns (one beat a row), right along the rows "
+            "(one beat a column), or not at all (a bus, no beats)."
+        ),
+    )
+    accumulator_preload: bool = Field(
+        default=False,
+        description="Output stationary: initial partial sums are shifted in first, one row a cycle.",
+    )
+    multiplier_latency_cycles: int = Field(
+        default=0, ge=0, le=16, description="Pipeline registers between multiplier and adder."
+    )
+    accumulate_latency_cycles: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description=(
+            "Pipeline registers behind the adder; where sums move through the rows, every hop down takes that much "
+            "longer."
+        ),
+    )
+    vertical_hop_latency_cycles: int = Field(
+        default=1, ge=1, le=16, description="Registers between a PE and the one below it."
+    )
+    horizontal_hop_latency_cycles: int = Field(
+        default=1, ge=1, le=16, description="Registers between a PE and the one to its right."
+    )
+    input_latency_cycles: int = Field(
+        default=0, ge=0, le=16, description="Registers in front of the array, on every operand's way in."
+    )
+    output_latency_cycles: int = Field(
+        default=0, ge=0, le=16, description="Registers behind the array, on every result's way out."
+    )
+
+
+class PeSpec(Spec):
+    """A processing element: a multiplier, an adder and their registers."""
+
+    weight: PeType = Field(description="Type of a weight in the array, int1 to int16 or uint1 to uint16.")
+    activation: PeType = Field(description="Type of an activation in the array, int1 to int16 or uint1 to uint16.")
+    accumulator_bits: int = Field(ge=8, le=64, description="Width of a sum in the accumulator buffer (signed).")
+    partial_sum_bits: int = Field(
+        default_factory=lambda fields: fields.get("accumulator_bits", 64),
+        ge=8,
+        le=64,
+        description="Width of a sum inside the array (signed); as wide as the accumulators unless given.",
+    )
+    overflow: Overflow = Field(
+        default="wrap", description="What a sum that does not fit does: wrap around, or saturate at each addition."
+    )
+
+    @model_validator(mode="after")
+    def _widths_are_consistent(self) -> Self:
+        rules.check_sum_widths(self.weight, self.activation, self.accumulator_bits, self.partial_sum_bits)
+        return self
+
+
+class BufferSpec(Spec):
+    """One on-chip buffer (scratchpad)."""
+
+    capacity_bytes: Annotated[int, CAPACITY] = Field(alias="capacity", description="Capacity, both halves together.")
+    width_bytes_per_cycle: Annotated[float, WIDTH] = Field(
+        alias="width", description="Port width: what one access moves, one access a cycle."
+    )
+    double_buffered: bool = Field(
+        default=True, description="Two halves, one filled or emptied while the other is in use."
+    )
+
+    @property
+    def tile_bytes(self) -> int:
+        """What one tile may take: half of the capacity when double buffered."""
+        return self.capacity_bytes // 2 if self.double_buffered else self.capacity_bytes
+
+
+class BuffersSpec(Spec):
+    """The on-chip buffers."""
+
+    weight: BufferSpec = Field(description="Holds weights on their way to the array.")
+    activation: BufferSpec = Field(description="Holds input and output activations.")
+    accumulator: BufferSpec = Field(description="Holds sums until the vector unit takes them.")
+
+
+class DramSpec(Spec):
+    """The memory outside, shared by everything."""
+
+    bandwidth_bytes_per_cycle: Annotated[float, BANDWIDTH] = Field(
+        alias="bandwidth", description="Peak bandwidth, per cycle of the machine's clock or per second."
+    )
+    latency_cycles: Annotated[int, LATENCY] = Field(
+        alias="latency", description="From a request to its first byte; a time is rounded up to whole cycles."
+    )
+    burst_bytes: Annotated[int, BURST] = Field(
+        alias="burst", description="The smallest piece that is ever moved; requests are rounded up to whole bursts."
+    )
+
+
+class VectorSpec(Spec):
+    """The vector unit: requantization, residual additions, pooling."""
+
+    lanes: int = Field(ge=1, le=4096, description="Elements processed in a cycle.")
+    requantizer: Requantizer = Field(
+        default="float32_rne",
+        description="How sums become activations: float32_rne multiplies by a float32 scale, rounds half to even.",
+    )
+
+
+class Machine(Spec):
+    """An accelerator, complete.
+
+    ``technology`` is the name of a technology of the gallery, or a path; a path in a machine file is relative to
+    that file and becomes absolute when the file is loaded.
+    """
+
+    name: str = Field(min_length=1, max_length=100, description="What tables and results call this machine.")
+    description: str = Field(default="", description="What it is, in a sentence or two.")
+    source: str = Field(default="", description="Where its numbers come from.")
+    clock_hz: Annotated[float, CLOCK] = Field(alias="clock", description="Clock of the array and everything on chip.")
+    technology: str = Field(
+        default="45nm",
+        min_length=1,
+        description="Energy and area per action: a technology of the gallery, or a file relative to this one.",
+    )
+    array: ArraySpec = Field(description="The systolic array.")
+    pe: PeSpec = Field(description="The processing elements.")
+    buffers: BuffersSpec = Field(description="The on-chip buffers.")
+    dram: DramSpec = Field(description="The memory outside.")
+    vector: VectorSpec = Field(description="The vector unit.")
+
+    @model_validator(mode="after")
+    def _buffers_hold_a_tile(self) -> Self:
+        for needed in rules.least_tiles(self.array.rows, self.array.columns, self.array.dataflow, self.pe):
+            rules.check_buffer(needed, getattr(self.buffers, needed.buffer))
+        return self
+
+    def to_file(self) -> dict[str, Any]:
+        """Keys and values as a YAML file would say them; ``parse_machine`` reads them back to an equal machine."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+__all__ = [
+    "ArraySpec",
+    "BufferSpec",
+    "BuffersSpec",
+    "Dataflow",
+    "DramSpec",
+    "Machine",
+    "Overflow",
+    "Overlap",
+    "PeSpec",
+    "QType",
+    "Requantizer",
+    "ShiftOut",
+    "ShortFolds",
+    "Spec",
+    "VectorSpec",
+]
