@@ -204,11 +204,7 @@ def make(
     if taken is not None and not overwrite:
         raise AccelError("the file exists already", str(taken), "choose another folder, or overwrite it")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as partial:
-            _write(info, Path(partial), tail, progress)
-            for target in targets:
-                os.replace(Path(partial) / target.name, target)
+        _write_all_or_none(info, folder, targets, tail, progress)
     except OSError as error:
         raise AccelError(
             f"the network cannot be written: {error.strerror or error}",
@@ -239,7 +235,8 @@ def with_batch(model: onnx.ModelProto, images: int) -> onnx.ModelProto:
     graph = result.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    batches = {value.type.tensor_type.shape.dim[0].dim_value for value in inputs}
+    shapes = [value.type.tensor_type.shape.dim for value in inputs]
+    batches = {dims[0].dim_value if dims else 0 for dims in shapes}
     if len(batches) != 1 or 0 in batches:
         raise AccelError("the inputs have no common fixed batch size", graph.name, "export it with one")
     (before,) = batches
@@ -253,6 +250,22 @@ def with_batch(model: onnx.ModelProto, images: int) -> onnx.ModelProto:
                 shape[0] = images
                 constants[node.input[1]].CopyFrom(numpy_helper.from_array(shape, node.input[1]))
     return result
+
+
+def _write_all_or_none(
+    info: NetworkInfo, folder: Path, targets: list[Path], tail: str, progress: Callable[[str], None]
+) -> None:
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as partial:
+            _write(info, Path(partial), tail, progress)
+            for target in targets:
+                os.replace(Path(partial) / target.name, target)
+    except BaseException:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
 
 
 def _write(info: NetworkInfo, folder: Path, tail: str, progress: Callable[[str], None]) -> None:
