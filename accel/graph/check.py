@@ -1,0 +1,186 @@
+"""What must hold of a graph, between passes and of a finished one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite, prod
+
+import numpy as np
+
+from accel.errors import AccelError
+from accel.graph.ir import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Dequantize,
+    Graph,
+    Linear,
+    MaxPool,
+    Node,
+    Quantize,
+    Requantize,
+    Reshape,
+    Tensor,
+    Weight,
+)
+from accel.graph.problems import Problem, refuse
+from accel.numerics.pool import output_size
+from accel.numerics.requantize import multiplier
+
+
+def check(graph: Graph) -> None:
+    """Names, order, shapes, types and scales agree.
+
+    Raises
+    ------
+    AccelError
+        The first thing that does not hold, with the node's name.
+    """
+    for tensor in graph.tensors.values():
+        for finding in _tensor_findings(tensor):
+            raise AccelError(finding, f"{graph.path}:{tensor.name}")
+    seen: set[str] = set()
+    made = set(graph.inputs)
+    for node in graph.nodes:
+        for finding in _node_findings(graph, node, made):
+            raise AccelError(finding, f"{graph.path}:{node.name}")
+        if node.name in seen:
+            raise AccelError(f"two nodes are named {node.name!r}", graph.path)
+        seen.add(node.name)
+        made.add(node.output)
+    for name in graph.outputs:
+        if name not in made:
+            raise AccelError(f"output {name!r} is made by no node", graph.path)
+
+
+def check_integer(graph: Graph) -> None:
+    """Float32 stays at the network's edges: read by Quantize, written by Dequantize or by a last linear layer.
+
+    Raises
+    ------
+    AccelError
+        All nodes that compute in float32.
+    """
+    refuse(
+        [Problem(node.name, node.kind, reason) for node in graph.nodes for reason in _float_use(graph, node)],
+        graph.path,
+    )
+
+
+def _float_use(graph: Graph, node: Node) -> Iterator[str]:
+    out = graph.tensors[node.output]
+    if not isinstance(node.op, Quantize):
+        for name in node.inputs:
+            if graph.tensors[name].qtype is None:
+                yield f"it reads {name!r} as float32"
+                return
+    if out.qtype is None and out.name not in graph.outputs:
+        readers = ", ".join(repr(reader.name) for reader in graph.consumers(out.name))
+        yield f"its result {out.name!r} is float32, read by {readers}"
+    elif out.qtype is None and not isinstance(node.op, Dequantize | Linear):
+        yield f"its result {out.name!r} leaves the network as float32 without being quantized"
+
+
+def _tensor_findings(tensor: Tensor) -> Iterator[str]:
+    if any(size < 1 for size in tensor.shape):
+        yield f"tensor {tensor.name!r} has shape {list(tensor.shape)}"
+    if tensor.qtype is None:
+        return
+    if not (isfinite(tensor.scale) and tensor.scale > 0 and float(np.float32(tensor.scale)) == tensor.scale):
+        yield f"tensor {tensor.name!r} has scale {tensor.scale}, and scales are positive, finite and float32"
+    if not tensor.qtype.min <= tensor.zero_point <= tensor.qtype.max:
+        yield f"tensor {tensor.name!r} has zero point {tensor.zero_point}, which {tensor.qtype} does not hold"
+
+
+def _node_findings(graph: Graph, node: Node, made: set[str]) -> Iterator[str]:
+    for name in (*node.inputs, node.output):
+        if name not in graph.tensors:
+            yield f"tensor {name!r} is not in the graph"
+            return
+    for name in node.inputs:
+        if name not in made:
+            yield f"it reads {name!r} before anything has made it"
+    if node.output in made:
+        yield f"tensor {node.output!r} is made twice"
+    sources = [graph.tensors[name] for name in node.inputs]
+    out = graph.tensors[node.output]
+    if not isinstance(node.op, Concat) and len(sources) != (2 if isinstance(node.op, Add) else 1):
+        yield f"it has {len(sources)} inputs"
+        return
+    expected = _expected_shape(node, sources, out)
+    if expected != out.shape:
+        yield f"it writes {list(out.shape)}, and its inputs make {list(expected)}"
+    yield from _type_findings(node, sources, out)
+
+
+def _expected_shape(node: Node, sources: list[Tensor], out: Tensor) -> tuple[int, ...]:
+    op, shape = node.op, sources[0].shape
+    match op:
+        case Conv():
+            kernel = op.weight.values.shape[2:]
+            return (shape[0], len(op.weight.values), *_windows(shape, kernel, op.strides, op.dilations, op.pads))
+        case MaxPool():
+            return (*shape[:2], *_windows(shape, op.kernel, op.strides, op.dilations, op.pads))
+        case AveragePool():
+            return (*shape[:2], *_windows(shape, op.kernel, op.strides, (1, 1), op.pads))
+        case Linear():
+            return (*shape[:-1], len(op.weight.values))
+        case Concat():
+            joined = list(shape)
+            joined[op.axis] = sum(source.shape[op.axis] for source in sources)
+            return tuple(joined)
+        case Reshape():
+            return out.shape if prod(shape) == prod(out.shape) else shape
+        case _:
+            return next((source.shape for source in sources if source.shape != out.shape), out.shape)
+
+
+def _windows(
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    strides: tuple[int, int],
+    dilations: tuple[int, int],
+    pads: tuple[int, int, int, int],
+) -> Iterator[int]:
+    """Output height and width."""
+    for axis in range(2):
+        both_sides = pads[axis] + pads[axis + 2]
+        yield output_size(shape[2 + axis], kernel[axis], strides[axis], dilations[axis], both_sides)
+
+
+def _type_findings(node: Node, sources: list[Tensor], out: Tensor) -> Iterator[str]:
+    op = node.op
+    if isinstance(op, Quantize) and (sources[0].qtype is not None or out.qtype is None):
+        yield "it quantizes something other than float32 to integers"
+    if isinstance(op, Dequantize) and (sources[0].qtype is None or out.qtype is not None):
+        yield "it dequantizes something other than integers to float32"
+    if isinstance(op, MaxPool | Reshape) and (sources[0].qtype, sources[0].scale, sources[0].zero_point) != (
+        out.qtype,
+        out.scale,
+        out.zero_point,
+    ):
+        yield "it changes what integers mean, which only moves them"
+    if isinstance(op, Conv | Linear):
+        yield from _weight_findings(op.weight, op.bias, sources[0], out)
+    clamp = getattr(op, "clamp", None)
+    if clamp is None or out.qtype is None or isinstance(op, Requantize):
+        return
+    if not out.qtype.min <= clamp[0] <= clamp[1] <= out.qtype.max:
+        yield f"it clamps to {clamp}, which is not a range of {out.qtype}"
+
+
+def _weight_findings(weight: Weight, bias: object, source: Tensor, out: Tensor) -> Iterator[str]:
+    channels = len(weight.values)
+    if weight.scale.size not in (1, channels):
+        yield f"its weights have {weight.scale.size} scales for {channels} output channels"
+    if isinstance(bias, np.ndarray) and bias.shape != (channels,):
+        yield f"its bias has shape {list(bias.shape)} for {channels} output channels"
+    low, high = int(weight.values.min(initial=0)), int(weight.values.max(initial=0))
+    if low < weight.qtype.min or high > weight.qtype.max:
+        yield f"its weights run from {low} to {high}, which {weight.qtype} does not hold"
+    if source.qtype is not None and out.qtype is not None:
+        with np.errstate(over="ignore", under="ignore"):
+            scales = multiplier(source.scale, weight.scale, out.scale)
+        if not np.all(np.isfinite(scales)):
+            yield "its input scale x weight scale / output scale is not finite"

@@ -1,0 +1,209 @@
+"""What the converters share: the graph under construction, constants, encodings, weights and biases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.graph.ir import Graph, Node, Op, Tensor, Weight
+from accel.graph.onnx.source import Array, Source, SourceNode
+from accel.numerics.encoding import Encoding, FloatArray
+from accel.numerics.qtype import QType
+
+_TYPES: dict[np.dtype[Any], QType] = {
+    np.dtype(np.int8): QType(8, signed=True),
+    np.dtype(np.uint8): QType(8, signed=False),
+}
+_SYMMETRIC_WEIGHTS = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
+_SAME_SCALE = 1e-5
+"""Two computations of one float32 product agree to far less than this; different scales do not."""
+
+
+class Unsupported(Exception):  # noqa: N818 - a finding about one node; the importer gathers them into one AccelError
+    """Why one ONNX node cannot be imported, and what to do about it."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        self.reason = reason
+        self.hint = hint
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaledConstant:
+    """A constant that DequantizeLinear reads: ``scale * (values - zero_point)``, along ``axis`` where they vary."""
+
+    values: Array
+    scale: FloatArray
+    zero_point: Array
+    axis: int
+
+    def real(self) -> FloatArray:
+        """The float32 values."""
+        shape = [1] * self.values.ndim
+        if self.scale.size > 1:
+            shape[self.axis] = self.scale.size
+        steps = (self.values.astype(np.int64) - self.zero_point.reshape(shape)).astype(np.float32)
+        return np.asarray(steps * self.scale.reshape(shape), np.float32)
+
+
+@dataclass(slots=True)
+class Builder:
+    """The graph so far. Float tensors inside it belong to islands that the passes fuse later."""
+
+    source: Source
+    constants: dict[str, Array]
+    scaled: dict[str, ScaledConstant] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    real_scales: dict[str, float] = field(default_factory=dict)
+    """The scale of the integers that a float32 tensor stands for."""
+    notes: list[str] = field(default_factory=list)
+
+    def graph(self) -> Graph:
+        """What has been built."""
+        return Graph(
+            name=self.source.name,
+            path=self.source.path,
+            nodes=tuple(self.nodes),
+            tensors=dict(self.tensors),
+            inputs=tuple(value.name for value in self.source.inputs),
+            outputs=self.source.outputs,
+            notes=tuple(dict.fromkeys(self.notes)),
+        )
+
+    def emit(self, node: SourceNode, op: Op, inputs: Sequence[str], out: Tensor, suffix: str = "") -> None:
+        """Add one operation and what it writes."""
+        self.tensors[out.name] = out
+        self.nodes.append(Node(node.name + suffix, op, tuple(inputs), out.name, (node.name,)))
+
+    def tensor(self, name: str) -> Tensor:
+        """An activation."""
+        if name in self.tensors:
+            return self.tensors[name]
+        if name in self.scaled or name in self.constants:
+            raise Unsupported(f"it computes with the constant {name!r} where an activation is expected")
+        raise Unsupported(f"its input {name!r} is an integer tensor whose scale nothing states")
+
+    def real(self, name: str) -> Tensor:
+        """A float32 activation."""
+        tensor = self.tensor(name)
+        if tensor.qtype is not None:
+            raise Unsupported(f"it computes on the integers {name!r} without a scale")
+        return tensor
+
+    def real_scale(self, name: str) -> float:
+        """The scale of the integers behind a float32 activation."""
+        self.real(name)
+        if name not in self.real_scales:
+            raise Unsupported(f"its input {name!r} is float32 and not dequantized integers")
+        return self.real_scales[name]
+
+    def integers(self, name: str, encoding: Encoding) -> Tensor:
+        """An integer activation that its reader says is encoded so."""
+        given = next((value for value in self.source.inputs if value.name == name), None)
+        if name not in self.tensors and given is not None:
+            if _TYPES.get(given.dtype) != encoding.qtype:
+                raise Unsupported(f"it reads {name!r}, which is {given.dtype}, as {encoding.qtype}")
+            self.tensors[name] = Tensor(name, given.shape, encoding.qtype, encoding.scale, encoding.zero_point)
+        tensor = self.tensor(name)
+        if tensor.qtype is None:
+            raise Unsupported(f"its input {name!r} is float32 where integers are expected")
+        if tensor.encoding != encoding:
+            raise Unsupported(
+                f"it reads {name!r} with scale {encoding.scale:.9g} and zero point {encoding.zero_point}, "
+                f"but that was written with scale {tensor.scale:.9g} and zero point {tensor.zero_point}"
+            )
+        return tensor
+
+    def constant(self, name: str, what: str) -> Array:
+        """A constant operand, ``what`` naming its part in the node."""
+        if not name:
+            raise Unsupported(f"it has no {what}")
+        if name not in self.constants:
+            raise Unsupported(f"its {what} {name!r} is not constant")
+        return self.constants[name]
+
+    def scales(self, name: str) -> FloatArray:
+        """One or more scales, one-dimensional."""
+        scales = self.constant(name, "scale")
+        if scales.dtype != np.float32:
+            raise Unsupported(f"its scale {name!r} is {scales.dtype}, and float32 is supported")
+        bad = scales[~(np.isfinite(scales) & (scales > 0))]
+        if bad.size:
+            raise Unsupported(f"its scale {name!r} is {bad.flat[0]:g}, and scales are positive and finite")
+        return scales.reshape(-1)
+
+    def encoding(self, scale: str, zero_point: str, default: np.dtype[np.generic] | None = None) -> Encoding:
+        """The encoding of an activation, per tensor; ``default`` is the type where no zero point is given."""
+        scales = self.scales(scale)
+        zero = self.constant(zero_point, "zero point") if zero_point or default is None else np.zeros(1, default)
+        if scales.size != 1 or zero.size != 1:
+            raise Unsupported(f"its scale {scale!r} has {scales.size} values, and activations take one")
+        return Encoding(self._qtype(zero.dtype, zero_point or scale), float(scales[0]), int(zero.reshape(-1)[0]))
+
+    def weight(self, values: Array, scale: FloatArray, zero_point: Array, name: str) -> Weight:
+        """Weights with output channels first; ``scale`` has one value or one for each of them."""
+        if np.any(zero_point):
+            worst = int(zero_point.reshape(-1)[np.flatnonzero(zero_point)[0]])
+            raise Unsupported(f"its weights {name!r} have zero point {worst}, and 0 is supported", _SYMMETRIC_WEIGHTS)
+        if scale.size not in (1, len(values)):
+            raise Unsupported(f"its weights {name!r} have {scale.size} scales for {len(values)} output channels")
+        return Weight(np.ascontiguousarray(values), self._qtype(values.dtype, name), scale)
+
+    def scaled_weight(self, name: str) -> ScaledConstant:
+        """Weights behind a DequantizeLinear."""
+        if name in self.scaled:
+            return self.scaled[name]
+        if name in self.constants:
+            raise Unsupported(f"its weights {name!r} are {self.constants[name].dtype}, not quantized")
+        raise Unsupported(f"its weights {name!r} are not constant")
+
+    def accumulator_bias(
+        self, name: str, x_scale: float, weight: Weight, node: SourceNode
+    ) -> npt.NDArray[np.int64] | None:
+        """A bias in units of input scale x weight scale, one for each output channel, rounded where it has to be."""
+        if not name:
+            return None
+        channels = len(weight.values)
+        units = np.broadcast_to(np.float32(x_scale) * weight.scale, channels)
+        if name in self.scaled:
+            stored = self.scaled[name]
+            if np.allclose(stored.scale, units, rtol=_SAME_SCALE, atol=0) and not np.any(stored.zero_point):
+                return per_channel(stored.values, channels)
+            self.notes.append(f"{node.name}: the bias has another scale than input x weight and was rounded to it")
+            real = stored.real()
+        else:
+            real = self.constant(name, "bias").astype(np.float32)
+            self.notes.append(f"{node.name}: the bias is float32 and was rounded to input scale x weight scale")
+        return np.rint(per_channel(real, channels) / units).astype(np.int64)
+
+    def integer_bias(self, name: str, channels: int) -> npt.NDArray[np.int64] | None:
+        """The int32 bias of a QLinear operation."""
+        if not name:
+            return None
+        values = self.constant(name, "bias")
+        if values.dtype != np.int32:
+            raise Unsupported(f"its bias {name!r} is {values.dtype}, and int32 is supported")
+        return per_channel(values, channels)
+
+    @staticmethod
+    def _qtype(dtype: np.dtype[np.generic], name: str) -> QType:
+        if dtype not in _TYPES:
+            raise Unsupported(f"{name!r} is {dtype}, and int8 and uint8 are supported")
+        return _TYPES[dtype]
+
+
+Converter = Callable[[Builder, SourceNode], None]
+"""Adds one ONNX node to the graph; raises Unsupported where it cannot."""
+
+
+def per_channel(values: Array, channels: int) -> Array:
+    """A bias as one value for each output channel; integers as int64."""
+    if values.size not in (1, channels):
+        raise Unsupported(f"its bias has {values.size} values for {channels} output channels")
+    flat = np.broadcast_to(values.reshape(-1), channels)
+    return flat if values.dtype.kind == "f" else flat.astype(np.int64)

@@ -1,0 +1,96 @@
+"""Shapes and operations that the integer and the float form of an ONNX operator share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.graph.ir import AveragePool, Conv, MaxPool, Weight
+from accel.graph.onnx.builder import Unsupported
+from accel.graph.onnx.source import SourceNode
+from accel.graph.onnx.window import read_window
+from accel.numerics.pool import Mean
+
+Shape = tuple[int, ...]
+
+
+def convolution(
+    node: SourceNode, shape: Shape, weight: Weight, bias: npt.NDArray[np.int64] | None
+) -> tuple[Conv, Shape]:
+    """The convolution and its output's shape."""
+    if weight.values.ndim != 4:
+        raise Unsupported(
+            f"its weights have {weight.values.ndim} axes, and two-dimensional convolutions (4 axes) are supported"
+        )
+    groups = node.attributes.get("group", 1)
+    out_channels, depth, *kernel = weight.values.shape
+    window = read_window(node, shape, (kernel[0], kernel[1]))
+    if shape[1] != depth * groups or out_channels % groups:
+        raise Unsupported(
+            f"its input has {shape[1]} channels, and its weights {list(weight.values.shape)} "
+            f"in {groups} groups take {depth * groups}"
+        )
+    op = Conv(weight, bias, window.strides, window.dilations, window.pads, groups)
+    return op, (shape[0], out_channels, *window.out)
+
+
+def pooling(
+    node: SourceNode, shape: Shape, kind: type[MaxPool] | type[AveragePool]
+) -> tuple[MaxPool | AveragePool, Shape]:
+    """A pool over windows and its output's shape."""
+    window = read_window(node, shape)
+    out = (*shape[:2], *window.out)
+    if kind is MaxPool:
+        if len(node.outputs) > 1 and node.outputs[1]:
+            raise Unsupported("its indices output is used")
+        return MaxPool(window.kernel, window.strides, window.dilations, window.pads), out
+    if window.dilations != (1, 1):
+        raise Unsupported(f"its dilations are {list(window.dilations)}, and 1 is supported")
+    include_pad = bool(node.attributes.get("count_include_pad", 0))
+    padded = any(node.attributes.get("pads", ())) or node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
+    if include_pad and window.overhang and padded:
+        raise Unsupported("it combines ceil_mode, pads and count_include_pad")
+    op = AveragePool(
+        window.kernel,
+        window.strides,
+        window.pads,
+        count_include_pad=include_pad and padded,
+        mean=Mean.SCALED_AND_SHIFTED,
+    )
+    return op, out
+
+
+def global_window(shape: Shape, mean: Mean) -> tuple[AveragePool, Shape]:
+    """A mean over the whole image and its output's shape."""
+    if len(shape) != 4:
+        raise Unsupported(f"its input has {len(shape)} axes, and images (NCHW) are supported")
+    return AveragePool((shape[2], shape[3]), mean=mean), (*shape[:2], 1, 1)
+
+
+def joined_shape(node: SourceNode, shapes: Sequence[Shape]) -> tuple[int, Shape]:
+    """The axis of a concatenation, not negative, and the result's shape."""
+    rank = len(shapes[0])
+    axis = node.attributes["axis"] % rank
+    rest = {shape[:axis] + shape[axis + 1 :] for shape in shapes}
+    if len(rest) > 1:
+        raise Unsupported(f"it joins {', '.join(str(list(shape)) for shape in shapes)} along axis {axis}")
+    joined = list(shapes[0])
+    joined[axis] = sum(shape[axis] for shape in shapes)
+    return axis, tuple(joined)
+
+
+def reshaped(shape: Shape, wanted: Sequence[int], zero_copies: bool) -> Shape:
+    """ONNX Reshape's output shape: -1 is what remains, 0 copies (where ``zero_copies``)."""
+    sizes = [
+        shape[axis] if size == 0 and zero_copies and axis < len(shape) else int(size)
+        for axis, size in enumerate(wanted)
+    ]
+    if sizes.count(-1) == 1:
+        known = prod(size for size in sizes if size != -1)
+        sizes[sizes.index(-1)] = prod(shape) // known if known else 0
+    if prod(sizes) != prod(shape) or min(sizes, default=1) < 1:
+        raise Unsupported(f"it reshapes {list(shape)} to {[int(size) for size in wanted]}")
+    return tuple(sizes)

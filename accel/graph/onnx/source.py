@@ -1,0 +1,139 @@
+"""The ONNX graph in plain Python: nodes in order, attributes decoded, shapes static."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from accel.errors import AccelError
+
+Array = npt.NDArray[Any]
+_DOMAINS = {"ai.onnx": ""}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceNode:
+    """One ONNX node. Optional inputs that are absent are ``""``."""
+
+    name: str
+    domain: str
+    op_type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+    proto: onnx.NodeProto
+
+    def input(self, index: int) -> str:
+        """The name of an input, or ``""``."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceInput:
+    """A network input."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What the file says, before any of it is understood."""
+
+    path: str
+    name: str
+    opset: int
+    inputs: tuple[SourceInput, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[SourceNode, ...]
+    constants: dict[str, Array]
+
+    def readers(self, tensor: str) -> list[SourceNode]:
+        """The nodes that read ``tensor``."""
+        return [node for node in self.nodes if tensor in node.inputs]
+
+
+def read_source(model: onnx.ModelProto, path: str) -> Source:
+    """Decode the graph.
+
+    Raises
+    ------
+    AccelError
+        A dynamic shape, an input that nothing produces, a tensor made twice, a cycle.
+    """
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    inputs = tuple(_read_input(value, path) for value in graph.input if value.name not in constants)
+    nodes = _sort(_named(graph.node), {value.name for value in inputs} | set(constants), path)
+    outputs = tuple(value.name for value in graph.output)
+    made = {name for node in nodes for name in node.outputs} | {value.name for value in inputs}
+    for name in outputs:
+        if name not in made:
+            raise AccelError(f"output {name!r} is produced by no node", path)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return Source(path, graph.name or "network", opset, inputs, outputs, nodes, constants)
+
+
+def _read_input(value: onnx.ValueInfoProto, path: str) -> SourceInput:
+    tensor = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
+        raise AccelError(f"input {value.name!r} has no shape", path, "export the network with a fixed input shape")
+    free = [dim.dim_param or "?" for dim in tensor.shape.dim if dim.dim_value <= 0]
+    if free:
+        shape = [str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in tensor.shape.dim]
+        fixed = ",".join(str(dim.dim_value) if dim.dim_value > 0 else "1" for dim in tensor.shape.dim)
+        raise AccelError(
+            f"input {value.name!r} has the dynamic shape ({', '.join(shape)})",
+            path,
+            "fix it with python -m onnxruntime.tools.make_dynamic_shape_fixed "
+            f"--input_name {value.name} --input_shape {fixed} in.onnx out.onnx",
+        )
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    return SourceInput(value.name, tuple(dim.dim_value for dim in tensor.shape.dim), dtype)
+
+
+def _named(protos: Any) -> list[SourceNode]:
+    """Decode the nodes; those without a name, or with one that is taken, get one of their own."""
+    nodes: list[SourceNode] = []
+    taken: set[str] = set()
+    for index, proto in enumerate(protos):
+        name = proto.name or f"{proto.op_type}_{index}"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in proto.attribute}
+        domain = _DOMAINS.get(proto.domain, proto.domain)
+        nodes.append(
+            SourceNode(name, domain, proto.op_type, tuple(proto.input), tuple(proto.output), attributes, proto)
+        )
+    return nodes
+
+
+def _sort(nodes: list[SourceNode], given: set[str], path: str) -> tuple[SourceNode, ...]:
+    """Order the nodes so that each reads what is already there, in the file's order where that is one."""
+    makers: dict[str, int] = {}
+    for index, node in enumerate(nodes):
+        for output in filter(None, node.outputs):
+            if output in makers or output in given:
+                raise AccelError(f"tensor {output!r} is produced more than once", f"{path}:{node.name}")
+            makers[output] = index
+    order: nx.DiGraph[int] = nx.DiGraph()
+    order.add_nodes_from(range(len(nodes)))
+    for index, node in enumerate(nodes):
+        for name in filter(None, node.inputs):
+            if name not in makers and name not in given:
+                raise AccelError(f"reads {name!r}, which nothing produces", f"{path}:{node.name}")
+            if name in makers:
+                order.add_edge(makers[name], index)
+    try:
+        return tuple(nodes[index] for index in nx.lexicographical_topological_sort(order))
+    except nx.NetworkXUnfeasible:
+        cycle = [nodes[edge[0]].name for edge in nx.find_cycle(order)]
+        raise AccelError(f"nodes {', '.join(sorted(cycle))} form a cycle", path) from None
