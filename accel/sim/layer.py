@@ -33,6 +33,7 @@ class Seen:
     low: int = 0
     high: int = 0
     overflows: int = 0
+    pe_cycles_stepped: int = 0
 
     def add(self, sums: Array) -> None:
         """Take note of final sums."""
@@ -143,6 +144,7 @@ class ArrayLayer:
                 threads=cpu_count() or 1,
             )
             self.seen.overflows += counts.overflows
+            self.seen.pe_cycles_stepped += counts.pe_cycles_stepped
 
     def _activation_operand(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> Array:
         """The tile's activations as the array takes them: lines that move right, or a (k, pixels) matrix that stays."""

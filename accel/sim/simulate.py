@@ -30,6 +30,8 @@ class Simulated:
     """By layer of the program, array layers only."""
     activity: dict[int, Activity]
     """The same, where toggles were counted."""
+    pe_cycles_stepped: int
+    """PEs whose registers were computed, times clocks; PEs that hold no operand of a fold are not computed."""
 
 
 def estimate_cycles(program: Program, machine: Machine) -> tuple[Cycles, ...]:
@@ -79,4 +81,5 @@ def simulate_program(
         tensors={name: memory.tensor(name) for name in memory.keep},
         accumulators={position: layer.accumulator_use() for position, layer in layers},
         activity={position: layer.toggles() for position, layer in layers} if activity else {},
+        pe_cycles_stepped=sum(layer.seen.pe_cycles_stepped for _, layer in layers),
     )
