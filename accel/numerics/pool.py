@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 
 import numpy as np
 
+from accel.numerics.elementwise import dequantize
 from accel.numerics.encoding import Encoding, FloatArray, IntArray
 from accel.numerics.mac import Int64Array
 
@@ -16,18 +17,22 @@ Pads = tuple[int, int, int, int]
 
 
 class Mean(Enum):
-    """How a window's exact sum of ``q - zero_point`` becomes the mean's integer; onnxruntime has three ways.
+    """How a window becomes the mean's integer; onnxruntime has three ways.
 
-    s is the sum, n the number of elements, sx and sy the scales, z the output's zero point; every step is rounded
-    to float32.
+    s is the exact sum of ``q - zero_point``, n the number of elements, sx and sy the scales, z the output's zero
+    point; every step is rounded to float32.
     """
 
     SCALED = "scaled"
     """``RNE(clamp(s * (sx / (sy * n)))) + z``: QLinearGlobalAveragePool."""
-    SCALED_AND_SHIFTED = "scaled_and_shifted"
-    """``clamp(RNE(s * (sx / (sy * n)) + z))``: QLinearAveragePool; ties fall the other way when z is odd."""
-    REAL = "real"
-    """``RNE(clamp(s * sx / n / sy)) + z``: a float mean between DequantizeLinear and QuantizeLinear."""
+    OF_REALS = "of_reals"
+    """``clamp(RNE(r / n / sy + z))``, r the float32 sum of the dequantized elements, rows first: QLinearAveragePool.
+
+    Its rounding errors decide ties, which are common where both scales are the same.
+    """
+    UNROUNDED = "unrounded"
+    """``RNE(clamp(s * sx / n / sy)) + z``: a float mean between DequantizeLinear and QuantizeLinear, but for the
+    rounding errors of the float sum, whose order onnxruntime does not fix."""
 
 
 def output_size(size: int, kernel: int, stride: int, dilation: int, pads: int) -> int:
@@ -58,7 +63,7 @@ def average_pool(
     clamp: tuple[int, int] | None = None,
     mean: Mean = Mean.SCALED,
 ) -> IntArray:
-    """Mean over each window, from its exact sum, at the output's scale.
+    """Mean over each window, at the output's scale.
 
     Parameters
     ----------
@@ -74,56 +79,45 @@ def average_pool(
         The formula.
     """
     padded = _pad(x, pads, by.zero_point)
-    if kernel == padded.shape[2:]:
-        sums = padded.sum(axis=(2, 3), dtype=np.int64, keepdims=True)
-    else:
-        sums = np.int64(0) + sum(view.astype(np.int64) for view in _taps(padded, kernel, strides, (1, 1)))
-    sums = sums - np.int64(by.zero_point * kernel[0] * kernel[1])
     rows = _covered(x.shape[2], kernel[0], strides[0], pads[0], pads[2], count_include_pad)
     columns = _covered(x.shape[3], kernel[1], strides[1], pads[1], pads[3], count_include_pad)
+    count = np.outer(rows, columns).astype(np.float32)
     low, high = (to.qtype.min, to.qtype.max) if clamp is None else clamp
-    return _MEANS[mean](sums, np.outer(rows, columns), by, to, low, high).astype(to.qtype.dtype)
-
-
-def _scaled(sums: Int64Array, count: Int64Array, by: Encoding, to: Encoding, low: int, high: int) -> FloatArray:
-    steps = sums.astype(np.float32) * _mean_multiplier(count, by, to)
-    return _round_then_shift(steps, to, low, high)
-
-
-def _scaled_and_shifted(
-    sums: Int64Array, count: Int64Array, by: Encoding, to: Encoding, low: int, high: int
-) -> FloatArray:
-    steps = sums.astype(np.float32) * _mean_multiplier(count, by, to)
-    steps += np.float32(to.zero_point)
-    np.rint(steps, out=steps)
-    np.clip(steps, np.float32(low), np.float32(high), out=steps)
-    return steps
-
-
-def _real(sums: Int64Array, count: Int64Array, by: Encoding, to: Encoding, low: int, high: int) -> FloatArray:
-    steps = sums.astype(np.float32)
-    steps *= np.float32(by.scale)
-    steps /= count.astype(np.float32)
-    steps /= np.float32(to.scale)
-    return _round_then_shift(steps, to, low, high)
-
-
-def _round_then_shift(steps: FloatArray, to: Encoding, low: int, high: int) -> FloatArray:
+    if mean is Mean.OF_REALS:
+        steps = _sum_windows(dequantize(padded, by), kernel, strides)
+        steps /= count
+        steps /= np.float32(to.scale)
+        steps += np.float32(to.zero_point)
+        np.rint(steps, out=steps)
+        np.clip(steps, np.float32(low), np.float32(high), out=steps)
+        return steps.astype(to.qtype.dtype)
+    sums = _sum_windows(padded.astype(np.int64), kernel, strides)
+    sums -= by.zero_point * kernel[0] * kernel[1]
+    steps = _scale_sums(sums.astype(np.float32), count, by, to, mean)
     np.clip(steps, np.float32(low - to.zero_point), np.float32(high - to.zero_point), out=steps)
     np.rint(steps, out=steps)
     steps += np.float32(to.zero_point)
-    return steps
+    return steps.astype(to.qtype.dtype)
 
 
-_MEANS: dict[Mean, Callable[..., FloatArray]] = {
-    Mean.SCALED: _scaled,
-    Mean.SCALED_AND_SHIFTED: _scaled_and_shifted,
-    Mean.REAL: _real,
-}
+def _scale_sums(sums: FloatArray, count: FloatArray, by: Encoding, to: Encoding, mean: Mean) -> FloatArray:
+    """Exact sums as multiples of the output's scale."""
+    if mean is Mean.SCALED:
+        sums *= np.float32(by.scale) / (np.float32(to.scale) * count)
+        return sums
+    sums *= np.float32(by.scale)
+    sums /= count
+    sums /= np.float32(to.scale)
+    return sums
 
 
-def _mean_multiplier(count: Int64Array, by: Encoding, to: Encoding) -> FloatArray:
-    return np.asarray(np.float32(by.scale) / (np.float32(to.scale) * count.astype(np.float32)), np.float32)
+def _sum_windows(x: IntArray, kernel: Pair, strides: Pair) -> IntArray:
+    """Add up each window, rows first, in the type of ``x``."""
+    taps = _taps(x, kernel, strides, (1, 1))
+    sums = next(taps).copy()
+    for tap in taps:
+        sums += tap
+    return sums
 
 
 def _covered(size: int, kernel: int, stride: int, before: int, after: int, include_pad: bool) -> Int64Array:

@@ -58,7 +58,7 @@ def pooling(
         window.strides,
         window.pads,
         count_include_pad=include_pad and padded,
-        mean=Mean.SCALED_AND_SHIFTED,
+        mean=Mean.OF_REALS,
     )
     return op, out
 

@@ -138,7 +138,7 @@ def _reduce_mean(builder: Builder, node: SourceNode) -> None:
     axes = builder.constant(node.input(1), "axes").tolist() if node.input(1) else node.attributes.get("axes", ())
     if len(x.shape) != 4 or sorted(axis % 4 for axis in axes) != [2, 3]:
         raise Unsupported(f"it reduces axes {list(axes)} of {list(x.shape)}, and height and width (2, 3) are supported")
-    op, shape = global_window(x.shape, Mean.REAL)
+    op, shape = global_window(x.shape, Mean.UNROUNDED)
     if node.attributes.get("keepdims", 1):
         builder.emit(node, op, [x.name], Tensor(node.outputs[0], shape, None))
         return
