@@ -1,6 +1,7 @@
 """Choose a mapping for each loop nest: every legal tiling of a small space, the cheapest by a closed-form estimate.
 
-The estimate is only used to compare mappings; reported cycles come from the engine.
+The estimate is only used to compare mappings; reported cycles come from the engine. Among mappings that it cannot
+tell apart, the one with the fewest tiles wins.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import TypeVar
 
 from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
@@ -15,6 +17,12 @@ from accel.errors import AccelError
 from accel.flow.ir import Access, Flow, FlowOp
 from accel.graph.ir import Tensor
 from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping, cut, fold_shape
+from accel.mapping.vector_work import vector_work
+
+M = TypeVar("M", ArrayMapping, VectorMapping)
+
+_RESOLUTION = 0.02
+"""Costs closer than this are equal to the estimate."""
 
 
 def choose(flow: Flow, machine: Machine) -> tuple[ArrayMapping | VectorMapping | None, ...]:
@@ -66,7 +74,7 @@ class _Footprint:
 
 def _search_array(op: FlowOp, flow: Flow, machine: Machine) -> ArrayMapping:
     timings = {dataflow: ArrayTiming.of(machine.array, dataflow) for dataflow in machine.array.dataflow}
-    best: tuple[tuple[float, ...], ArrayMapping] | None = None
+    priced: list[tuple[float, int, ArrayMapping]] = []
     smallest: _Footprint | None = None
     for tile in _array_tiles(op, machine):
         footprint = _array_footprint(op, tile, flow, machine)
@@ -77,13 +85,17 @@ def _search_array(op: FlowOp, flow: Flow, machine: Machine) -> ArrayMapping:
         for dataflow, timing in timings.items():
             for outer in ("pixels", "channels"):
                 mapping = ArrayMapping(dataflow, *tile, outer)
-                cost = _array_cost(op, mapping, timing, footprint, flow, machine)
-                if best is None or cost < best[0]:
-                    best = cost, mapping
-    if best is None:
+                priced.append((*_array_cost(op, mapping, timing, footprint, flow, machine), mapping))
+    if not priced:
         assert smallest is not None
         raise _does_not_fit(op, smallest, machine)
-    return best[1]
+    return _fewest_tiles(priced)
+
+
+def _fewest_tiles(priced: list[tuple[float, int, M]]) -> M:
+    """Of (cost, tiles, mapping): the cheapest, or one that the estimate cannot tell from it with fewer tiles."""
+    limit = min(cost for cost, _, _ in priced) * (1 + _RESOLUTION)
+    return min((entry for entry in priced if entry[0] <= limit), key=lambda entry: (entry[1], entry[0]))[2]
 
 
 def _array_tiles(op: FlowOp, machine: Machine) -> Iterator[tuple[int, int, int, int, int, int]]:
@@ -153,15 +165,16 @@ def _array_cost(
     footprint: _Footprint,
     flow: Flow,
     machine: Machine,
-) -> tuple[float, ...]:
-    """(cycles, DRAM bytes, tiles), smaller is better: the busiest unit, plus what nothing can hide."""
+) -> tuple[float, int]:
+    """(cycles, tiles), smaller is better: the busiest unit, plus what nothing can hide."""
     size = op.sizes
     depth = size["c"] * size["kh"] * size["kw"]
     groups = ceil(size["g"] / mapping.g)
     pixel_tiles = ceil(size["b"] / mapping.b) * ceil(size["oh"] / mapping.oh) * ceil(size["ow"] / mapping.ow)
     channel_tiles, k_tiles = ceil(size["n"] / mapping.n), ceil(depth / mapping.k)
-    weight_slots, activation_slots = (
-        2 if buffer.double_buffered else 1 for buffer in (machine.buffers.weight, machine.buffers.activation)
+    buffers = machine.buffers
+    weight_slots, activation_slots, accumulator_slots = (
+        2 if buffer.double_buffered else 1 for buffer in (buffers.weight, buffers.activation, buffers.accumulator)
     )
     if mapping.outer == "pixels":
         weights_stay, activations_stay = channel_tiles * k_tiles <= weight_slots, True
@@ -180,9 +193,10 @@ def _array_cost(
     refill_weights = (weight_loads * latency + weight_bytes / bandwidth + compute) / weight_slots
     refill_activations = (activation_loads * latency + activation_bytes / bandwidth + compute) / activation_slots
     outputs = groups * pixel_tiles * channel_tiles
+    refill_outputs = (outputs * latency + out_bytes / bandwidth + vector + compute) / accumulator_slots
     exposed = (footprint.weight + footprint.activation + out_bytes / outputs) / bandwidth + vector / outputs
-    busiest = max(compute, dram_bytes / bandwidth, vector, refill_weights, refill_activations)
-    return busiest + exposed, dram_bytes, outputs * k_tiles
+    busiest = max(compute, dram_bytes / bandwidth, vector, refill_weights, refill_activations, refill_outputs)
+    return busiest + exposed, outputs * k_tiles
 
 
 def _compute_cycles(op: FlowOp, mapping: ArrayMapping, timing: ArrayTiming, machine: Machine) -> int:
@@ -217,9 +231,10 @@ def _pixel_sizes(mapping: ArrayMapping, size: dict[str, int]) -> list[tuple[int,
 def _search_vector(op: FlowOp, flow: Flow, machine: Machine) -> VectorMapping:
     """The tile that lets loads, work and stores overlap best: the largest parts wait for their first load."""
     size = op.sizes
-    best: tuple[float, VectorMapping] | None = None
+    priced: list[tuple[float, int, VectorMapping]] = []
     smallest: _Footprint | None = None
     bandwidth = machine.dram.bandwidth_bytes_per_cycle
+    slots = 2 if machine.buffers.activation.double_buffered else 1
     for b, c, h, w in _vector_tiles(size):
         tile = size | {"b": b, "c": c, "h": h, "w": w}
         inputs = sum(ceil(_touched(read, tile) * flow.tensors[read.tensor].bits / 8) for read in op.reads)
@@ -231,13 +246,14 @@ def _search_vector(op: FlowOp, flow: Flow, machine: Machine) -> VectorMapping:
             continue
         count = prod(len(cut(size[name], step)) for name, step in zip("bchw", (b, c, h, w), strict=True))
         exposed = (inputs + outputs) / bandwidth
-        cost = count * (inputs + outputs) / bandwidth + exposed + count * machine.dram.latency_cycles / 8
-        if best is None or cost < best[0]:
-            best = cost, VectorMapping(b, c, h, w)
-    if best is None:
+        cycles = vector_work(op, ((0, b), (0, c), (0, h), (0, w)), flow.tensors, machine).cycles
+        transfer = (inputs + outputs) / bandwidth
+        refill = (machine.dram.latency_cycles + cycles + transfer) / slots
+        priced.append((count * max(transfer, cycles, refill) + exposed, count, VectorMapping(b, c, h, w)))
+    if not priced:
         assert smallest is not None
         raise _does_not_fit(op, smallest, machine)
-    return best[1]
+    return _fewest_tiles(priced)
 
 
 def _vector_tiles(size: dict[str, int]) -> Iterator[tuple[int, int, int, int]]:

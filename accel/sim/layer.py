@@ -81,10 +81,11 @@ class ArrayLayer:
         groups = op.sizes["g"]
         pe, domain = machine.pe, source.qtype
         safe_total = safe_bits(rows, bias, domain.min, domain.max)
-        safe_folds = max(
-            safe_bits(rows[:, low:high], None, domain.min, domain.max)
-            for low, high in k_folds(op, mapping, machine.array.rows)
-        )
+        # A bound on any sum of any of the products covers every fold's; only if it is too wide are folds looked at.
+        safe_folds = safe_bits(rows, None, domain.min, domain.max)
+        if safe_folds > pe.partial_sum_bits:
+            folds = k_folds(op, mapping, machine.array.rows)
+            safe_folds = max(safe_bits(rows[:, low:high], None, domain.min, domain.max) for low, high in folds)
         return cls(
             op=op,
             machine=machine,
