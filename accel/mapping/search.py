@@ -126,9 +126,9 @@ def _doublings(size: int) -> list[int]:
 
 
 def _fractions(size: int) -> list[int]:
-    """ceil(size / parts) for 1, 2, 3, 4, 6, 8, 12, ... parts."""
-    parts = sorted({count << shift for shift in range(size.bit_length()) for count in (1, 3)})
-    return sorted({ceil(size / count) for count in parts if count <= size})
+    """ceil(size / parts) for 1, 2, 3, 4, 6, 8, 12, ... parts, down to 1."""
+    parts = {count << shift for shift in range(size.bit_length()) for count in (1, 3)}
+    return sorted({1, *(ceil(size / count) for count in parts)})
 
 
 def _steps(size: int, unit: int) -> list[int]:

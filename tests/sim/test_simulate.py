@@ -71,7 +71,7 @@ def test_narrow_sums_overflow_as_the_golden_model_says(dataflow, overflow) -> No
     batch=st.integers(1, 3),
     size=st.integers(6, 11),
     activation=st.sampled_from(["int8", "uint8", "int12"]),
-    buffers=st.tuples(st.integers(200, 3000), st.integers(1000, 4000), st.integers(400, 4000)),
+    buffers=st.tuples(st.integers(200, 3000), st.integers(1000, 4000), st.integers(700, 4000)),
     bandwidth=st.sampled_from(["0.5 B/cycle", "3 B/cycle", "64 B/cycle"]),
 )
 def test_any_machine_any_tiling(
