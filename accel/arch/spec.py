@@ -169,11 +169,7 @@ class VectorSpec(Spec):
 
 
 class Machine(Spec):
-    """An accelerator, complete.
-
-    ``technology`` is the name of a technology of the gallery, or a path; a path in a machine file is relative to
-    that file and becomes absolute when the file is loaded.
-    """
+    """An accelerator, complete."""
 
     name: str = Field(min_length=1, max_length=100, description="What tables and results call this machine.")
     description: str = Field(default="", description="What it is, in a sentence or two.")
@@ -182,7 +178,7 @@ class Machine(Spec):
     technology: str = Field(
         default="45nm",
         min_length=1,
-        description="Energy and area per action: a technology of the gallery, or a file relative to this one.",
+        description="Energy and area per action: a technology of the gallery, or a file beside this one, by its path.",
     )
     array: ArraySpec = Field(description="The systolic array.")
     pe: PeSpec = Field(description="The processing elements.")

@@ -42,7 +42,17 @@ for _definition in _DEFINITIONS.strip().splitlines():
     _UNITS.define(_definition.strip())
 
 # Bounded digits and a plain unit: pint would evaluate any expression, however large its result.
-_QUANTITY = re.compile(r"([+-]?\d{1,15}(?:\.\d{0,25})?(?:[eE][+-]?\d{1,2})?)\s*([A-Za-zµ]+(?:/[A-Za-zµ]+)?)?")
+_NUMBER = r"[+-]?\d{1,15}(?:\.\d{0,25})?(?:[eE][+-]?\d{1,2})?"
+_QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-zµ]+(?:/[A-Za-zµ]+)?)?")
+# What editors let through; the reader knows more precisely.
+_SCHEMA_UNITS = {
+    "byte": "[A-Za-z]*(B|bytes?|bits?)",
+    "hertz": "[A-Za-z]*(Hz|hertz)",
+    "second": "[a-zµ]*(s|seconds?)",
+    "cycle": "cycles?",
+    "byte/cycle": "[A-Za-z]*(B|bytes?|bits?)/cycles?",
+    "byte/second": "[A-Za-z]*(B|bytes?|bits?)/[a-zµ]*(s|seconds?)",
+}
 _NAMES = {
     "byte": "a size",
     "hertz": "a frequency",
@@ -172,7 +182,9 @@ class Quantity:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"type": "string", "pattern": f"^{_QUANTITY.pattern[:-1]}$", "examples": list(self.examples)}
+        bases = (self.base,) if self.timed_base is None else (self.base, self.timed_base)
+        units = "|".join(_SCHEMA_UNITS[base] for base in bases)
+        return {"type": "string", "pattern": f"^{_NUMBER}\\s*({units})$", "examples": list(self.examples)}
 
 
 def shown(value: Any) -> str:

@@ -1,0 +1,122 @@
+"""Energy: counted actions times energy per action, by component."""
+
+from __future__ import annotations
+
+from accel.arch.spec import BufferSpec, Machine, Requantizer
+from accel.arch.technology import Technology
+from accel.cost.area import area_of
+from accel.result import Actions, Activity, Energy
+
+_TYPICAL_TOGGLE_RATE = 0.5
+"""Published energies are for random data: half of the bits toggle."""
+
+
+def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology: Technology) -> Energy:
+    """Energy of one layer (or of a whole run) at average activity.
+
+    A MAC is a multiplication of the PE's operand types and an addition as wide as its partial sums. A buffer's port
+    moves ``width_bytes_per_cycle`` in one access, so bytes become accesses by that width. Leakage flows for
+    ``cycles_total`` cycles when the technology says any.
+
+    Returns
+    -------
+    Energy
+        Picojoules by component; the total is their sum.
+    """
+    pe, buffers = machine.pe, machine.buffers
+    mac_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits) + technology.add_pj(pe.partial_sum_bits)
+    return Energy(
+        mac_pj=actions.macs * mac_pj,
+        registers_pj=technology.register_pj(actions.operand_register_bits + actions.sum_register_bits),
+        weight_buffer_pj=_buffer_pj(
+            buffers.weight, actions.weight_buffer_read_bytes, actions.weight_buffer_write_bytes, technology
+        ),
+        activation_buffer_pj=_buffer_pj(
+            buffers.activation, actions.activation_buffer_read_bytes, actions.activation_buffer_write_bytes, technology
+        ),
+        accumulator_buffer_pj=_buffer_pj(
+            buffers.accumulator,
+            actions.accumulator_buffer_read_bytes,
+            actions.accumulator_buffer_write_bytes,
+            technology,
+        ),
+        dram_pj=technology.dram_pj(actions.dram_read_bytes + actions.dram_write_bytes),
+        vector_pj=_vector_pj(actions, machine, technology),
+        leakage_pj=leakage_mw(machine, technology) * cycles_total / machine.clock_hz * 1e9,
+    )
+
+
+def activity_energy(
+    activity: Activity, actions: Actions, machine: Machine, technology: Technology, cycles_total: int = 0
+) -> Energy:
+    """Energy of one layer with the array's components scaled by the bits that really toggled.
+
+    A published energy is the average over random data, where half of the bits toggle from one cycle to the next; a
+    component whose data toggled a fraction f of its bits takes f / 0.5 of it. Products scale the multiplier, sums the
+    adder and the sums' registers, operands the operands' registers. That is a first-order model: a register's clock
+    takes its part of the energy whether data toggle or not, so figures far below the average are too low. Buffers,
+    DRAM and the vector unit stay at their average, as no bits were counted there.
+    """
+    pe = machine.pe
+    average = energy_of(actions, cycles_total, machine, technology)
+    operands = _relative(activity.operand_bits, activity.operand_bits_possible)
+    products = _relative(activity.product_bits, activity.product_bits_possible)
+    sums = _relative(activity.sum_bits, activity.sum_bits_possible)
+    multiply_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits)
+    add_pj = technology.add_pj(pe.partial_sum_bits)
+    return Energy(
+        mac_pj=actions.macs * (multiply_pj * products + add_pj * sums),
+        registers_pj=(
+            technology.register_pj(actions.operand_register_bits) * operands
+            + technology.register_pj(actions.sum_register_bits) * sums
+        ),
+        weight_buffer_pj=average.weight_buffer_pj,
+        activation_buffer_pj=average.activation_buffer_pj,
+        accumulator_buffer_pj=average.accumulator_buffer_pj,
+        dram_pj=average.dram_pj,
+        vector_pj=average.vector_pj,
+        leakage_pj=average.leakage_pj,
+    )
+
+
+def requantize_pj(requantizer: Requantizer, accumulator_bits: int, technology: Technology) -> float:
+    """One sum turned into an activation.
+
+    ``float32_rne``: to float32 and back (a normalization and an alignment, each at the price of a float32 addition,
+    which consists of them), a float32 multiplication, and three integer additions for zero point and both clamps.
+    """
+    figures = technology.energy
+    match requantizer:
+        case "float32_rne":
+            float_pj = figures.float32_multiply_pj.value + 2 * figures.float32_add_pj.value
+            return float_pj + 3 * technology.add_pj(accumulator_bits)
+
+
+def leakage_mw(machine: Machine, technology: Technology) -> float:
+    """Static power of the whole machine; 0 when the technology does not model it."""
+    if technology.leakage is None:
+        return 0.0
+    area = area_of(machine, technology)
+    logic_mm2 = area.array_mm2 + area.vector_mm2
+    sram_mm2 = area.total_mm2 - logic_mm2
+    figures = technology.leakage
+    return logic_mm2 * figures.logic_mw_per_mm2.value + sram_mm2 * figures.sram_mw_per_mm2.value
+
+
+def _buffer_pj(buffer: BufferSpec, read_bytes: int, write_bytes: int, technology: Technology) -> float:
+    width_bytes = buffer.width_bytes_per_cycle
+    read_pj = technology.sram_read_pj(buffer.capacity_bytes, 8 * width_bytes)
+    write_pj = technology.sram_write_pj(buffer.capacity_bytes, 8 * width_bytes)
+    return (read_bytes * read_pj + write_bytes * write_pj) / width_bytes
+
+
+def _vector_pj(actions: Actions, machine: Machine, technology: Technology) -> float:
+    """Adders and comparators (an addition each) of the vector unit are as wide as the accumulators."""
+    bits = machine.pe.accumulator_bits
+    requantized_pj = actions.vector_requantize * requantize_pj(machine.vector.requantizer, bits, technology)
+    return requantized_pj + (actions.vector_add + actions.vector_compare) * technology.add_pj(bits)
+
+
+def _relative(toggled: int, possible: int) -> float:
+    """Activity relative to the average that published energies assume; that average where nothing was counted."""
+    return toggled / (_TYPICAL_TOGGLE_RATE * possible) if possible else 1.0
