@@ -50,7 +50,7 @@ class Tensor:
         """What the integers mean; ValueError for a float32 tensor."""
         if self.qtype is None:
             raise ValueError(f"{self.name} is float32: it has no encoding")
-        return Encoding(self.qtype, self.scale, self.zero_point)
+        return Encoding(self.qtype, self.scale, self.zero_point, self.file_offset)
 
     def __str__(self) -> str:
         dims = "x".join(map(str, self.shape))

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from accel.graph.check import check, check_integer
 from accel.graph.ir import (
     Add,
@@ -30,6 +32,7 @@ from accel.graph.ir import (
     Tensor,
 )
 from accel.graph.rebase import rebase_activations
+from accel.numerics.elementwise import dequantize
 
 __all__ = ["PASSES", "rebase_activations", "run_passes"]
 
@@ -71,21 +74,43 @@ def merge_duplicates(graph: Graph) -> Graph:
 
 def sink_dequantize(graph: Graph) -> Graph:
     """Pooling maxima and reshaping commute with dequantizing: do them on the integers."""
+    return _sink(graph, lambda node, _: isinstance(node.op, MaxPool | Reshape))
+
+
+def sink_clamps(graph: Graph) -> Graph:
+    """So does a clamp whose bounds are integers' values, or beyond them all (a Relu): what no Quantize took along."""
+    return _sink(graph, _stays_exact)
+
+
+def _sink(graph: Graph, commutes: Callable[[Node, Tensor], bool]) -> Graph:
     makers = {node.output: node for node in graph.nodes}
     tensors = dict(graph.tensors)
     nodes: list[Node] = []
     for node in graph.nodes:
         maker = makers.get(node.inputs[0])
-        if not (isinstance(node.op, MaxPool | Reshape) and maker is not None and isinstance(maker.op, Dequantize)):
+        if maker is None or not isinstance(maker.op, Dequantize) or not commutes(node, tensors[maker.inputs[0]]):
             nodes.append(node)
             continue
         source, out = tensors[maker.inputs[0]], tensors[node.output]
         moved = replace(source, name=_fresh(tensors, f"{node.output}_quantized"), shape=out.shape)
         tensors[moved.name] = moved
-        dequantize = Node(_fresh_node(nodes, maker.name), maker.op, (moved.name,), node.output, maker.origin)
-        nodes += [replace(node, inputs=(source.name,), output=moved.name), dequantize]
-        makers[node.output] = dequantize
-    return _rebuilt(replace(graph, tensors=tensors), nodes)
+        after = Node(_fresh_node(nodes, maker.name), maker.op, (moved.name,), node.output, maker.origin)
+        nodes += [replace(node, inputs=(source.name,), output=moved.name), after]
+        makers[node.output] = after
+    return remove_dead(_rebuilt(replace(graph, tensors=tensors), nodes))
+
+
+def _stays_exact(node: Node, source: Tensor) -> bool:
+    """Whether clamping (or moving) the integers of ``source`` says the same as doing it to their real values."""
+    if isinstance(node.op, MaxPool | Reshape):
+        return True
+    if not isinstance(node.op, Requantize) or node.op.clamp is None:
+        return False
+    low, high = node.op.clamp
+    encoding = source.encoding
+    integers = np.array([*encoding.bounds(node.op.clamp), encoding.qtype.min, encoding.qtype.max])
+    low_step, high_step, least, greatest = dequantize(integers, encoding).tolist()
+    return bool((low <= least or low == low_step) and (high >= greatest or high == high_step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +193,8 @@ def merge_reshapes(graph: Graph) -> Graph:
 PASSES: tuple[Pass, ...] = (
     merge_duplicates,
     sink_dequantize,
+    fuse_islands,
+    sink_clamps,
     fuse_islands,
     fuse_float_outputs,
     merge_reshapes,

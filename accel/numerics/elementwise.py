@@ -73,11 +73,13 @@ def _requantize(values: IntArray, by: Encoding, to: Encoding, clamp: tuple[float
 def _add(a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding, clamp: Bounds | None) -> IntArray:
     a_ratio = np.float32(a_by.scale) / np.float32(to.scale)
     b_ratio = np.float32(b_by.scale) / np.float32(to.scale)
-    zero = _fma(a_ratio, np.float32(a_by.zero_point), b_ratio * np.float32(b_by.zero_point))
-    offset = np.float32(to.zero_point) - zero
-    total = _fma(a.astype(np.float32), a_ratio, _fma(b.astype(np.float32), b_ratio, offset))
+    a_zero, b_zero, zero = (np.float32(by.zero_point + by.file_offset) for by in (a_by, b_by, to))
+    constant = zero - _fma(a_ratio, a_zero, b_ratio * b_zero)
+    a_steps = a.astype(np.float32) + np.float32(a_by.file_offset)
+    b_steps = b.astype(np.float32) + np.float32(b_by.file_offset)
+    total = np.rint(_fma(a_steps, a_ratio, _fma(b_steps, b_ratio, constant))) - np.float32(to.file_offset)
     low, high = (to.qtype.min, to.qtype.max) if clamp is None else clamp
-    return np.clip(np.rint(total), low, high).astype(to.qtype.dtype)
+    return np.clip(total, low, high).astype(to.qtype.dtype)
 
 
 def _fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> FloatArray:

@@ -29,6 +29,9 @@ class Encoding:
     scale: float
     """Exactly a float32."""
     zero_point: int
+    file_offset: int = 0
+    """What has been subtracted from the integers of the file (zero point included). Where rounding depends on the zero
+    point, as it does in a residual add, the file's integers decide."""
 
     def bounds(self, clamp: tuple[float, float] | None) -> tuple[int, int]:
         """The integers that real bounds quantize to, half to even, within the type's range.

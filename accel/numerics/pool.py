@@ -87,8 +87,9 @@ def average_pool(
         steps = _sum_windows(dequantize(padded, by), kernel, strides)
         steps /= count
         steps /= np.float32(to.scale)
-        steps += np.float32(to.zero_point)
+        steps += np.float32(to.zero_point + to.file_offset)
         np.rint(steps, out=steps)
+        steps -= np.float32(to.file_offset)
         np.clip(steps, np.float32(low), np.float32(high), out=steps)
         return steps.astype(to.qtype.dtype)
     sums = _sum_windows(padded.astype(np.int64), kernel, strides)

@@ -37,30 +37,24 @@ def convolution(
     return op, (shape[0], out_channels, *window.out)
 
 
-def pooling(
-    node: SourceNode, shape: Shape, kind: type[MaxPool] | type[AveragePool]
-) -> tuple[MaxPool | AveragePool, Shape]:
-    """A pool over windows and its output's shape."""
+def max_pooling(node: SourceNode, shape: Shape) -> tuple[MaxPool, Shape]:
+    """A maximum over windows and its output's shape."""
+    if len(node.outputs) > 1 and node.outputs[1]:
+        raise Unsupported("its indices output is used")
     window = read_window(node, shape)
-    out = (*shape[:2], *window.out)
-    if kind is MaxPool:
-        if len(node.outputs) > 1 and node.outputs[1]:
-            raise Unsupported("its indices output is used")
-        return MaxPool(window.kernel, window.strides, window.dilations, window.pads), out
+    return MaxPool(window.kernel, window.strides, window.dilations, window.pads), (*shape[:2], *window.out)
+
+
+def average_pooling(node: SourceNode, shape: Shape, mean: Mean) -> tuple[AveragePool, Shape]:
+    """A mean over windows and its output's shape."""
+    window = read_window(node, shape)
     if window.dilations != (1, 1):
         raise Unsupported(f"its dilations are {list(window.dilations)}, and 1 is supported")
-    include_pad = bool(node.attributes.get("count_include_pad", 0))
-    padded = any(node.attributes.get("pads", ())) or node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
-    if include_pad and window.overhang and padded:
+    include_pad = bool(node.attributes.get("count_include_pad", 0)) and window.padded
+    if include_pad and window.overhang:
         raise Unsupported("it combines ceil_mode, pads and count_include_pad")
-    op = AveragePool(
-        window.kernel,
-        window.strides,
-        window.pads,
-        count_include_pad=include_pad and padded,
-        mean=Mean.OF_REALS,
-    )
-    return op, out
+    op = AveragePool(window.kernel, window.strides, window.pads, include_pad, mean=mean)
+    return op, (*shape[:2], *window.out)
 
 
 def global_window(shape: Shape, mean: Mean) -> tuple[AveragePool, Shape]:

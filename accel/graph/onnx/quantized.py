@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from accel.graph.ir import Add, AveragePool, Concat, Dequantize, Linear, Quantize, Tensor
+from accel.graph.ir import Add, Concat, Dequantize, Linear, Quantize, Tensor
 from accel.graph.onnx.builder import Builder, Converter, ScaledConstant, Unsupported
-from accel.graph.onnx.products import convolution, global_window, joined_shape, pooling
+from accel.graph.onnx.products import average_pooling, convolution, global_window, joined_shape
 from accel.graph.onnx.source import Array, SourceNode
 from accel.numerics.encoding import Encoding
 from accel.numerics.pool import Mean
@@ -114,7 +114,7 @@ def _qlinear_average_pool(builder: Builder, node: SourceNode) -> None:
     _refuse_channels_last(node)
     x = builder.integers(node.input(0), builder.encoding(node.input(1), node.input(2)))
     encoding = builder.encoding(node.input(3), node.input(4), _dtype(x))
-    op, shape = pooling(node, x.shape, AveragePool)
+    op, shape = average_pooling(node, x.shape, Mean.OF_REALS)
     builder.emit(node, op, [x.name], _integers(node.outputs[0], shape, encoding))
 
 

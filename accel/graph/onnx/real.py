@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from accel.graph.ir import Add, AveragePool, Concat, Linear, MaxPool, Op, Requantize, Reshape, Tensor
+from accel.graph.ir import Add, Concat, Linear, Op, Requantize, Reshape, Tensor
 from accel.graph.onnx.builder import Builder, Converter, ScaledConstant, Unsupported
-from accel.graph.onnx.products import convolution, global_window, joined_shape, pooling, reshaped
+from accel.graph.onnx.products import average_pooling, convolution, global_window, joined_shape, max_pooling, reshaped
 from accel.graph.onnx.source import Array, SourceNode
 from accel.numerics.pool import Mean
 
@@ -117,20 +117,28 @@ def _clamp(builder: Builder, node: SourceNode, low: float, high: float) -> None:
 
 def _max_pool(builder: Builder, node: SourceNode) -> None:
     x = builder.tensor(node.input(0))
-    op, shape = pooling(node, x.shape, MaxPool)
+    op, shape = max_pooling(node, x.shape)
     _move(builder, node, op, x, shape)
 
 
 def _average_pool(builder: Builder, node: SourceNode) -> None:
     x = builder.real(node.input(0))
-    op, shape = pooling(node, x.shape, AveragePool)
+    op, shape = average_pooling(node, x.shape, _mean(builder, node, Mean.OF_REALS))
     builder.emit(node, op, [x.name], Tensor(node.outputs[0], shape, None))
 
 
 def _global_average_pool(builder: Builder, node: SourceNode) -> None:
     x = builder.real(node.input(0))
-    op, shape = global_window(x.shape, Mean.SCALED)
+    op, shape = global_window(x.shape, _mean(builder, node, Mean.SCALED))
     builder.emit(node, op, [x.name], Tensor(node.outputs[0], shape, None))
+
+
+def _mean(builder: Builder, node: SourceNode, fused: Mean) -> Mean:
+    """The formula: ``fused`` where onnxruntime turns the pool into its integer operation, else the float mean's."""
+    maker = builder.source.maker(node.input(0))
+    readers = builder.source.readers(node.outputs[0])
+    between = maker is not None and [maker.op_type, *(reader.op_type for reader in readers)]
+    return fused if between == ["DequantizeLinear", "QuantizeLinear"] else Mean.UNROUNDED
 
 
 def _reduce_mean(builder: Builder, node: SourceNode) -> None:

@@ -55,6 +55,10 @@ class Source:
     nodes: tuple[SourceNode, ...]
     constants: dict[str, Array]
 
+    def maker(self, tensor: str) -> SourceNode | None:
+        """The node that makes ``tensor``; None for an input or constant."""
+        return next((node for node in self.nodes if tensor in node.outputs), None)
+
     def readers(self, tensor: str) -> list[SourceNode]:
         """The nodes that read ``tensor``."""
         return [node for node in self.nodes if tensor in node.inputs]

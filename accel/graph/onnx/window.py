@@ -20,6 +20,8 @@ class Window:
     """top, left, bottom, right."""
     out: tuple[int, int]
     """Output height and width."""
+    padded: bool
+    """Whether the node asks for padding, overhang aside."""
     overhang: bool
     """Whether ceil_mode added a last window that reaches beyond the padded image."""
 
@@ -36,7 +38,7 @@ def read_window(node: SourceNode, shape: tuple[int, ...], kernel: tuple[int, ...
     auto_pad = node.attributes.get("auto_pad", b"NOTSET").decode()
     ceil_mode = bool(node.attributes.get("ceil_mode", 0))
     begin, end, out = [0, 0], [0, 0], [0, 0]
-    overhang = False
+    padded = overhang = False
     pads = tuple(node.attributes.get("pads", (0, 0, 0, 0)))
     if len(pads) != 4 or len(strides) != 2 or len(dilations) != 2 or min(pads) < 0 or min(*strides, *dilations) < 1:
         raise Unsupported(f"its strides {strides}, dilations {dilations} or pads {pads} are not those of an image")
@@ -49,10 +51,11 @@ def read_window(node: SourceNode, shape: tuple[int, ...], kernel: tuple[int, ...
             begin[axis], end[axis] = (less, more) if auto_pad == "SAME_UPPER" else (more, less)
         elif auto_pad == "NOTSET":
             begin[axis], end[axis] = pads[axis], pads[axis + 2]
-        padded = size + begin[axis] + end[axis]
+        padded = padded or begin[axis] + end[axis] > 0
+        total_size = size + begin[axis] + end[axis]
         out[axis] = output_size(size, stated[axis], stride, dilation, begin[axis] + end[axis])
-        if ceil_mode and (padded - extent) % stride and out[axis] * stride < size + begin[axis]:
-            end[axis] += out[axis] * stride + extent - padded
+        if ceil_mode and (total_size - extent) % stride and out[axis] * stride < size + begin[axis]:
+            end[axis] += out[axis] * stride + extent - total_size
             out[axis] += 1
             overhang = True
         if out[axis] < 1:
@@ -63,5 +66,6 @@ def read_window(node: SourceNode, shape: tuple[int, ...], kernel: tuple[int, ...
         (dilations[0], dilations[1]),
         (begin[0], begin[1], end[0], end[1]),
         (out[0], out[1]),
+        padded,
         overhang,
     )
