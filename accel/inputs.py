@@ -71,9 +71,7 @@ def read_labels(given: npt.NDArray[np.int64] | Path, images: int) -> npt.NDArray
     where = str(given) if isinstance(given, Path) else "the labels"
     values = read_npy(given) if isinstance(given, Path) else np.asarray(given)
     if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise AccelError(
-            f"labels are {values.dtype} of shape {values.shape}", where, "give one integer for each image"
-        )
+        raise AccelError(f"labels are {values.dtype} of shape {values.shape}", where, "give one integer for each image")
     if len(values) < images:
         raise AccelError(f"there are {len(values)} labels for {images} images", where, "give one for each image")
     return values[:images].astype(np.int64)
@@ -129,9 +127,7 @@ def _checked(data: Array, tensor: Tensor, where: str) -> Array:
         raise AccelError(f"the shape is {found}", where, f"{tensor.name} takes {legal}, {images}")
     if tensor.qtype is None:
         if data.dtype.kind != "f":
-            raise AccelError(
-                f"the type is {data.dtype}", where, f"{tensor.name} takes float32, scaled as in training"
-            )
+            raise AccelError(f"the type is {data.dtype}", where, f"{tensor.name} takes float32, scaled as in training")
         if not np.isfinite(data).all():
             raise AccelError(
                 f"{int((~np.isfinite(data)).sum())} of {data.size} values are NaN or infinite",

@@ -107,6 +107,10 @@ class AccumulatorUse:
     overflows: int
     """Additions that wrapped or saturated."""
 
+    def merged(self, other: AccumulatorUse) -> AccumulatorUse:
+        """Over two runs of the same layer."""
+        return AccumulatorUse(max(self.bits_used, other.bits_used), self.bits_safe, self.overflows + other.overflows)
+
 
 @dataclass(frozen=True, slots=True)
 class NumericError:

@@ -44,7 +44,11 @@ class ErrorSums:
         """SQNR = 10 log10(signal / noise), infinite without noise; cosine 1 where both are zero."""
         norms = sqrt(self.signal) * sqrt(self.energy)
         return NumericError(
-            sqnr_db=10 * log10(self.signal / self.noise) if self.noise and self.signal else inf if not self.noise else -inf,
+            sqnr_db=10 * log10(self.signal / self.noise)
+            if self.noise and self.signal
+            else inf
+            if not self.noise
+            else -inf,
             cosine=self.product / norms if norms else float(self.signal == self.energy),
             max_lsb=self.max_lsb,
             mean_lsb=self.absolute_lsb / self.count if self.count else 0.0,

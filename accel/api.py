@@ -1,0 +1,238 @@
+"""The public face: load a machine and a network; estimate, simulate, verify; get frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.load import load_arch
+from accel.arch.spec import Machine
+from accel.float_network import FloatNetwork
+from accel.graph.ir import Graph
+from accel.graph.onnx import load_network as load_graph
+from accel.graph.rebase import from_file, to_file
+from accel.inputs import image_batches, input_images, read_labels
+from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.mapping.program import Program
+from accel.networks import companions, network_path
+from accel.numerics.error import ErrorSums
+from accel.records import Observations, result_of
+from accel.result import AccumulatorUse, Accuracy, Result, Verification
+from accel.sim.simulate import Simulated, estimate_cycles, simulate_program
+from accel.verify import verify_program
+
+__all__ = ["Network", "Simulation", "estimate", "load_arch", "load_network", "lowered", "simulate", "verify"]
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+"""Called as (what is being done, how much is done, how much there is)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A quantized network, and what the gallery ships with it."""
+
+    name: str
+    graph: Graph
+    float_path: Path | None = None
+    images: Array | None = None
+    """(images, *input shape without the batch axis)."""
+    labels: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulation:
+    """A simulation's record and its output integers."""
+
+    result: Result
+    outputs: dict[str, Array]
+    """Output tensors as the network's file defines them, images along the first axis."""
+    notes: tuple[str, ...]
+    """What was assumed: where the input came from, say."""
+
+
+def load_network(name_or_path: str | Path) -> Network:
+    """Load a quantized ONNX file, or a network of the gallery.
+
+    Raises
+    ------
+    AccelError
+        What is wrong with the file, or every node that is not supported.
+    """
+    path = network_path(name_or_path)
+    graph = load_graph(path)
+    extras = companions(name_or_path)
+    if extras is None:
+        return Network(path.stem, graph)
+    return Network(str(name_or_path), graph, extras.float_path, extras.images, extras.labels)
+
+
+def estimate(network: Network, arch: Machine) -> Result:
+    """Cycles and energy by layer, without tensor data; the cycles are those of ``simulate``.
+
+    Raises
+    ------
+    AccelError
+        The network does not fit the machine: which layer, what, and by how much.
+    """
+    program = compile_graph(fit_to_machine(network.graph, arch), arch)
+    return result_of(network.name, network.graph.batch, arch, program, estimate_cycles(program, arch), None)
+
+
+def lowered(network: Network, arch: Machine) -> dict[str, str]:
+    """What a network becomes on its way to a machine, as text: graph, flow, mapping, program."""
+    graph = fit_to_machine(network.graph, arch)
+    program = compile_graph(graph, arch)
+    choices = [f"  {layer.op.name}: {layer.mapping or 'view'}" for layer in program.layers]
+    mapping = "\n".join([f"mapping {network.name} on {arch.name}", *choices])
+    return {"graph": str(graph), "flow": str(program.flow), "mapping": mapping, "program": str(program)}
+
+
+def simulate(
+    network: Network,
+    arch: Machine,
+    inputs: Array | Path | None = None,
+    labels: npt.NDArray[np.int64] | Path | None = None,
+    float_model: Path | None = None,
+    images: int | None = None,
+    activity: bool = False,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Simulate with data, register by register.
+
+    Parameters
+    ----------
+    inputs
+        The network's input, several batches along the first axis; an array or a .npy file. None: the network's own
+        images from the gallery, or else seeded random numbers.
+    labels
+        Class of each image; gives accuracy.
+    float_model
+        The float network; gives the error of each layer. None: the gallery's, where there is one.
+    images
+        Take only the first so many images.
+    activity
+        Count the bits that toggle in the array, in the first batch.
+    progress
+        Told what is being done.
+
+    Returns
+    -------
+    Simulation
+        Cycles and energy are those of one batch of the file's size; error and accuracy are over all images.
+    """
+    graph = fit_to_machine(network.graph, arch)
+    data, notes = input_images(network.graph, inputs, network.images, images)
+    truth = None if labels is None else read_labels(labels, len(data))
+    if inputs is None:
+        truth = network.labels[: len(data)] if truth is None and network.labels is not None else truth
+        float_model = float_model or network.float_path
+    job = _Job(
+        graph, arch, compile_graph(graph, arch), None if float_model is None else FloatNetwork(float_model, graph)
+    )
+    batches = image_batches(graph, data)
+    for number, batch in enumerate(batches):
+        job.run(batch, activity and number == 0, _one_of(progress, number, len(batches)))
+    result = result_of(network.name, graph.batch, arch, job.program, job.cycles, job.observations(truth))
+    return Simulation(result, job.outputs(), tuple(notes))
+
+
+def verify(
+    network: Network, arch: Machine, inputs: Array | Path | None = None, progress: Progress | None = None
+) -> Verification:
+    """Compare simulator, numpy reference and onnxruntime on one batch, tensor by tensor.
+
+    Parameters
+    ----------
+    inputs
+        As for ``simulate``; the first batch is used.
+
+    Raises
+    ------
+    AccelError
+        As for ``simulate``; a difference is no error but part of the record.
+    """
+    data, _ = input_images(network.graph, inputs, network.images)
+    batch = image_batches(network.graph, data)[0]
+    return verify_program(network.name, network.graph, arch, batch, progress)
+
+
+@dataclass
+class _Job:
+    """Batches through one program, and what they leave behind."""
+
+    graph: Graph
+    arch: Machine
+    program: Program
+    float_network: FloatNetwork | None
+    runs: list[Simulated] = field(default_factory=list)
+    errors: dict[str, ErrorSums] = field(default_factory=dict)
+    float_outputs: list[Array] = field(default_factory=list)
+
+    def run(self, batch: Array, activity: bool, progress: Progress | None) -> None:
+        """Simulate one batch, and compare each tensor with the float network's as soon as it is stored."""
+        name = self.graph.inputs[0]
+        reals = {} if self.float_network is None else self.float_network.tensors(batch)
+        for output in self.graph.outputs[:1] if reals else ():
+            self.float_outputs.append(reals[output])
+
+        def compare(tensor: str, values: Array) -> None:
+            if tensor in reals:
+                made = self.graph.tensors[tensor]
+                encoding = None if made.qtype is None else made.encoding
+                self.errors.setdefault(tensor, ErrorSums()).add(values, encoding, reals[tensor])
+
+        inputs = {name: from_file(self.graph.tensors[name], batch)}
+        run = simulate_program(self.program, self.arch, inputs, activity=activity, on_tensor=compare, progress=progress)
+        self.runs.append(run if not self.runs else replace(run, activity={}))
+
+    @property
+    def cycles(self) -> tuple[Any, ...]:
+        """By layer of the program; every batch takes the same."""
+        return self.runs[0].cycles
+
+    def outputs(self) -> dict[str, Array]:
+        """The network's outputs as the file has them, batches joined."""
+        return {
+            name: np.concatenate([to_file(self.graph.tensors[name], run.tensors[name]) for run in self.runs])
+            for name in self.graph.outputs
+        }
+
+    def observations(self, truth: npt.NDArray[np.int64] | None) -> Observations:
+        """What the data showed, over all batches."""
+        uses: dict[int, AccumulatorUse] = {}
+        for run in self.runs:
+            for position, use in run.accumulators.items():
+                uses[position] = use if position not in uses else uses[position].merged(use)
+        outputs = self.outputs()
+        return Observations(
+            accumulators=uses,
+            activity=self.runs[0].activity,
+            errors={name: sums.error() for name, sums in self.errors.items()},
+            outputs=outputs,
+            accuracy=None if truth is None else self._accuracy(outputs[self.graph.outputs[0]], truth),
+        )
+
+    def _accuracy(self, logits: Array, truth: npt.NDArray[np.int64]) -> Accuracy:
+        chosen = logits.reshape(len(truth), -1).argmax(axis=1)
+        if not self.float_outputs:
+            return Accuracy(len(truth), None, float((chosen == truth).mean()), None)
+        wanted = np.concatenate(self.float_outputs).reshape(len(truth), -1).argmax(axis=1)
+        return Accuracy(
+            images=len(truth),
+            float_top1=float((wanted == truth).mean()),
+            integer_top1=float((chosen == truth).mean()),
+            agreement=float((chosen == wanted).mean()),
+        )
+
+
+def _one_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Progress of one batch among several, as a part of the whole."""
+    if progress is None or count == 1:
+        return progress
+    return lambda text, done, total: progress(f"image {number + 1} of {count}", number * total + done, count * total)
