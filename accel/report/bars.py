@@ -36,8 +36,13 @@ def drawn_layers(result: Result) -> list[NumberedLayer]:
 
 def subject(result: Result) -> str:
     """Whose figure it is: ``resnet18 on edge-32x32, batch 1``."""
-    network, machine = (short_names([name], _NAME_WIDTH)[0] for name in (result.network, result.machine))
+    network, machine = (figure_names([name])[0] for name in (result.network, result.machine))
     return f"{network} on {machine}, batch {result.batch}"
+
+
+def figure_names(names: Sequence[str]) -> list[str]:
+    """Names short enough to stand in a figure, and never taken for a formula."""
+    return [name.replace("$", r"\$") for name in short_names(names, _NAME_WIDTH)]
 
 
 def cycles_figure(result: Result) -> Figure:
@@ -86,7 +91,7 @@ def error_figure(result: Result) -> Figure | None:
     axes = figure.add_subplot()
     levels_db = np.array([_sqnr_db(error) for _, _, error in seen])
     finite_db = [level for level in levels_db if math.isfinite(level)]
-    bottom_db, top_db = min([0.0, *finite_db]), 1.1 * max([10.0, *finite_db])
+    bottom_db, top_db = min([0.0, *(1.1 * level for level in finite_db)]), 1.1 * max([10.0, *finite_db])
     heights_db = np.clip(levels_db, bottom_db, top_db)
     on_array = np.array([layer.unit == "array" for _, layer in layers])
     for where, colour, marker, label in (
@@ -95,15 +100,17 @@ def error_figure(result: Result) -> Figure | None:
     ):
         if where.any():
             places = np.flatnonzero(where)
-            axes.vlines(places, bottom_db, heights_db[where], color=colour, linewidth=1.2, alpha=0.45)
+            axes.vlines(places, 0, heights_db[where], color=colour, linewidth=1.2, alpha=0.45)
             axes.plot(places, heights_db[where], marker, color=colour, markersize=5, label=label)
     for place in np.flatnonzero(levels_db == math.inf):
         axes.annotate("exact", (place, top_db), (0, 5), textcoords="offset points", ha="center", fontsize=7)
     _name_layers(axes, layers)
-    axes.set_ylim(bottom_db, top_db + 0.06 * (top_db - bottom_db))
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_ylim(bottom_db, 1.06 * top_db)
     axes.set_ylabel("SQNR at the layer's output (dB)")
     worst = int(np.argmin(levels_db))
-    least = f"least {decibels(levels_db[worst])} dB, at layer {layers[worst][0]}"
+    exact = levels_db[worst] == math.inf
+    least = "none" if exact else f"least {decibels(levels_db[worst])} dB, at layer {layers[worst][0]}"
     _head(axes, f"Error by layer, against the float network: {least}", result)
     return figure
 
@@ -143,7 +150,7 @@ def _draw_sums(axes: Axes, joules: Sequence[npt.NDArray[np.float64]]) -> None:
 
 def _name_layers(axes: Axes, layers: Sequence[NumberedLayer]) -> None:
     """Numbers and names below the axis; beyond 80 layers only every second, third, ... has room."""
-    names = short_names([layer.name for _, layer in layers], _NAME_WIDTH)
+    names = figure_names([layer.name for _, layer in layers])
     labels = [f"{name}  {number}" for name, (number, _) in zip(names, layers, strict=True)]
     places = range(0, len(layers), math.ceil(len(layers) / _LABELS_MAX))
     few = len(layers) <= 14

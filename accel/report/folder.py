@@ -7,7 +7,7 @@ import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,8 @@ def _publish(stage: Path, out: Path) -> list[Path]:
         return names
     for old in sorted(filter(_is_ours, _entries(out)), key=lambda name: name != Path(_RECORD)):
         (out / old).unlink()
+    with suppress(OSError):  # Not there, or holding what came in the meantime.
+        (out / _PLOTS).rmdir()
     for new in names:
         (out / new.parent).mkdir(exist_ok=True)
         (stage / new).replace(out / new)

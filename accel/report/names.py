@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 _ELLIPSIS = "…"
@@ -31,16 +32,17 @@ def short_names(names: Sequence[str], width: int) -> list[str]:
 def _condense(names: Sequence[str]) -> list[str]:
     """Every name without its uninformative parts; the names themselves if that would make two alike."""
     paths = [_telling_parts(name) for name in names]
-    modules = {tuple(path[:-1]) for path in paths}
-    parents = {module[:depth] for module in modules for depth in range(len(module))}
+    modules = Counter(tuple(path[:-1]) for path in paths)
+    shared = {module for module, nodes in modules.items() if nodes > 1}
+    shared |= {module[:depth] for module in modules for depth in range(len(module))}
     # conv1/Conv says no more than conv1, but layer1.0/Add more than layer1.0, which holds other things too.
-    short = [".".join(path if tuple(path[:-1]) in parents else path[:-1]) for path in paths]
+    short = [".".join(path if tuple(path[:-1]) in shared else path[:-1] or path) for path in paths]
     return short if len(set(short)) == len(set(names)) else list(names)
 
 
 def _telling_parts(name: str) -> list[str]:
     """``/layer1/layer1.0/Add_quant`` -> ``["layer1.0", "Add"]``: a part that the next one repeats is left out."""
-    parts = [part for part in name.removesuffix("_quant").split("/") if part]
+    parts = [part for part in name.removesuffix("_quant").split("/") if part] or [name]
     following = [*parts[1:], ""]
     return [part for part, after in zip(parts, following, strict=True) if not after.startswith(f"{part}.")]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
 import matplotlib.style
 from matplotlib.figure import Figure
 
@@ -27,7 +27,7 @@ FIGURES: dict[str, Callable[[Result], Figure | None]] = {
 """File stem -> figure; None where the result has nothing to draw."""
 
 _PNG_DOTS_PER_INCH = 150
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
     "axes.titleweight": "bold",
@@ -43,6 +43,8 @@ _STYLE = {
     "legend.fontsize": 8.0,
     "legend.handlelength": 1.1,
     "legend.columnspacing": 1.2,
+    # With a salt of its own, the ids in an SVG depend on its content alone.
+    "svg.hashsalt": "accel",
 }
 
 
@@ -79,9 +81,6 @@ def save_plots(result: Result, folder: Path) -> list[Path]:
 
 @contextmanager
 def _own_style() -> Iterator[None]:
-    """matplotlib's defaults with ours on top, whatever the caller or a matplotlibrc says; put back on leaving.
-
-    The salt makes the ids in an SVG depend on its content alone.
-    """
-    with mpl.rc_context({"svg.hashsalt": "accel"}), matplotlib.style.context(_STYLE, after_reset=True):
+    """matplotlib's defaults with ours on top, whatever the caller or a matplotlibrc says; put back on leaving."""
+    with matplotlib.style.context({}, after_reset=True), matplotlib.rc_context(_STYLE):
         yield

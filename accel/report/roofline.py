@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from accel.report.bars import drawn_layers, subject
+from accel.report.bars import drawn_layers, figure_names, subject
 from accel.report.labels import Box, place_labels
-from accel.report.names import short_names
 from accel.report.palette import BLUE, DARK_GREY, GREEN
 from accel.report.units import quantity
 from accel.result import LayerResult, Result
@@ -32,6 +31,8 @@ _PLOT_IN = (7.2, 4.8)
 _LEFT_IN, _BOTTOM_IN, _TOP_IN, _RIGHT_IN = 0.75, 0.55, 0.58, 0.9
 _KEY_COLUMN_IN = 1.95
 _KEY_LINES = 40
+_LISTED_ALL = 80
+_LISTED_FEW = 3
 _KEY_LINE_PT = 8.6
 _KEY_PT = 6.5
 _LABEL_PT = 8.0
@@ -203,17 +204,21 @@ def _draw_points(axes: Axes, drawn: Sequence[Point], view: _View, latency_cycles
         )
 
 
-def _key(result: Result, drawn: Sequence[Point]) -> list[tuple[str, int, str]]:
-    """A line a layer: its point's letter if it is the first there, its number and its name."""
+def _key(result: Result, drawn: Sequence[Point]) -> list[tuple[str, str, str]]:
+    """Lines of a letter, a number and a name: each point's layers, or of a very deep network its first few."""
     numbers = [number for point in drawn for number in point.numbers]
-    names = short_names([result.layers[number - 1].name for number in numbers], 24)
-    letters = [
-        "" if later else _letters(place) for place, point in enumerate(drawn) for later, _ in enumerate(point.numbers)
-    ]
-    return list(zip(letters, numbers, names, strict=True))
+    names = dict(zip(numbers, figure_names([result.layers[number - 1].name for number in numbers]), strict=True))
+    listed_max = len(numbers) if len(numbers) <= _LISTED_ALL else _LISTED_FEW
+    lines = []
+    for place, point in enumerate(drawn):
+        of_point = [(str(number), names[number]) for number in point.numbers[:listed_max]]
+        if unlisted := len(point.numbers) - len(of_point):
+            of_point.append(("", f"and {unlisted} more"))
+        lines += [("" if later else _letters(place), *line) for later, line in enumerate(of_point)]
+    return lines
 
 
-def _write_key(axes: Axes, key: Sequence[tuple[str, int, str]]) -> None:
+def _write_key(axes: Axes, key: Sequence[tuple[str, str, str]]) -> None:
     """Beside the axes, in columns: first the markers, then the letters."""
     handles = [Line2D([], [], linestyle="", marker=mark, color=colour) for colour, mark in _MARKS.values()]
     axes.legend(
@@ -234,7 +239,7 @@ def _write_key(axes: Axes, key: Sequence[tuple[str, int, str]]) -> None:
         y = _PLOT_IN[1] * _PT_PER_IN - 10 - row * _KEY_LINE_PT
         for shift, words, side, weight in (
             (5, letter, "left", "bold"),
-            (30, str(number), "right", "normal"),
+            (30, number, "right", "normal"),
             (35, name, "left", "normal"),
         ):
             axes.annotate(

@@ -1,0 +1,96 @@
+import csv
+import dataclasses
+import io
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accel.report.csv import layers_csv
+from accel.result import Actions, Cycles, Energy
+
+from .synthetic import digits, estimate, resnet50, without_layers
+
+
+def read(result):
+    return list(csv.DictReader(io.StringIO(layers_csv(result), newline="")))
+
+
+def test_every_field_reads_back_exactly():
+    result = resnet50()
+    rows = read(result)
+    assert len(rows) == len(result.layers)
+    for number, (row, layer) in enumerate(zip(rows, result.layers, strict=True), start=1):
+        assert int(row["number"]) == number
+        for name in ("name", "op", "unit", "shape", "mapping"):
+            assert row[name] == getattr(layer, name)
+        assert int(row["macs"]) == layer.macs
+        assert float(row["utilization"]) == layer.utilization
+        for prefix, record in (("cycles", layer.cycles), ("actions", layer.actions)):
+            for field in dataclasses.fields(record):
+                assert int(row[f"{prefix}_{field.name}"]) == getattr(record, field.name)
+        assert int(row["cycles_total"]) == layer.cycles.total
+        for field in dataclasses.fields(layer.energy):
+            assert float(row[f"energy_{field.name}"]) == getattr(layer.energy, field.name)
+        assert float(row["energy_total_pj"]) == layer.energy.total_pj
+        if layer.error:
+            assert float(row["error_sqnr_db"]) == layer.error.sqnr_db
+            assert float(row["error_mean_lsb"]) == layer.error.mean_lsb
+        if layer.activity:
+            assert int(row["activity_sum_bits_possible"]) == layer.activity.sum_bits_possible
+            assert float(row["activity_energy_registers_pj"]) == layer.activity.energy.registers_pj
+        if layer.accumulator:
+            assert int(row["accumulator_bits_used"]) == layer.accumulator.bits_used
+
+
+def test_rows_add_up_to_the_totals():
+    result = resnet50()
+    rows = read(result)
+    assert sum(int(row["cycles_total"]) for row in rows) == result.latency_cycles
+    assert sum(int(row["macs"]) for row in rows) == result.macs == 4_089_184_256  # counted from ResNet-50 v1.5's shapes
+    assert sum(float(row["energy_total_pj"]) for row in rows) == result.energy_pj
+    causes = [f"cycles_{field.name}" for field in dataclasses.fields(Cycles)]
+    parts = [f"energy_{field.name}" for field in dataclasses.fields(Energy)]
+    for row in rows:
+        assert sum(int(row[cause]) for cause in causes) == int(row["cycles_total"])
+        assert sum(float(row[part]) for part in parts) == float(row["energy_total_pj"])
+
+
+def test_columns_are_the_same_for_every_result():
+    headers = {
+        layers_csv(result).splitlines()[0] for result in (digits(), estimate(digits()), without_layers(digits()))
+    }
+    (header,) = headers
+    names = header.split(",")
+    assert len(set(names)) == len(names)
+    assert names[:6] == ["number", "name", "op", "unit", "shape", "mapping"]
+    # number and 7 fields; 6 causes, 14 actions, 8 energies and the two sums; 3 + 6 + (8 + 1) + 4 of data.
+    assert len(names) == 8 + 7 + len(dataclasses.fields(Actions)) + 9 + 3 + 15 + 4
+
+
+def test_what_was_not_asked_for_is_empty():
+    for row in read(estimate(digits())):
+        empty = {name for name, cell in row.items() if cell == ""}
+        asked_for = ("accumulator_bits", "accumulator_overflows", "activity_", "error_")
+        assert empty - {"mapping"} == {name for name in row if name.startswith(asked_for)}
+
+
+def test_no_layers_is_a_header():
+    assert layers_csv(without_layers(digits())).count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ['a,"b"', "line\nbreak", "µ; ünïcode", "'", " spaces "])
+def test_any_name_survives(name):
+    layer = dataclasses.replace(digits().layers[0], name=name)
+    (row,) = read(dataclasses.replace(digits(), layers=(layer,)))
+    assert row["name"] == name
+
+
+@given(st.floats(allow_nan=False))
+def test_any_float_survives(value):
+    layer = digits().layers[0]
+    error = dataclasses.replace(layer.error, sqnr_db=value)
+    (row,) = read(dataclasses.replace(digits(), layers=(dataclasses.replace(layer, error=error),)))
+    assert float(row["error_sqnr_db"]) == value
+    assert math.copysign(1, float(row["error_sqnr_db"])) == math.copysign(1, value)

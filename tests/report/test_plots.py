@@ -1,0 +1,257 @@
+"""Figures are held against the records by what is drawn, not by pictures of yesterday."""
+
+import dataclasses
+import hashlib
+import math
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from accel.report.bars import cycles_figure, energy_figure, error_figure
+from accel.report.labels import Box, place_labels
+from accel.report.palette import CAUSES, COMPONENTS
+from accel.report.plots import save_plots
+from accel.report.roofline import operations, points, roofline_figure
+from accel.result import Cycles, Energy
+
+from .synthetic import digits, estimate, resnet18, resnet50, without_layers
+
+ALL = [f"{name}.{kind}" for name in ("cycles", "energy", "error", "roofline") for kind in ("png", "svg")]
+
+
+def heights_by_colour(axes):
+    """Bar colour -> sum of heights."""
+    sums: dict[str, float] = {}
+    for bar in axes.patches:
+        colour = to_hex(bar.get_facecolor()).upper()
+        sums[colour] = sums.get(colour, 0.0) + bar.get_height()
+    return sums
+
+
+def layers_like(result, *changes):
+    """A result with one layer, the first, for each change."""
+    first = result.layers[0]
+    return dataclasses.replace(result, layers=tuple(dataclasses.replace(first, **change) for change in changes))
+
+
+def with_sqnr(*levels_db):
+    error = digits().layers[0].error
+    return layers_like(digits(), *({"error": dataclasses.replace(error, sqnr_db=level)} for level in levels_db))
+
+
+@pytest.mark.parametrize("result", [digits(), resnet18(), resnet50()], ids=["8", "32", "73"])
+def test_cycles_are_stacked_by_cause(result):
+    (axes,) = cycles_figure(result).axes
+    drawn = heights_by_colour(axes)
+    for cause in CAUSES:
+        assert drawn[cause.colour] == sum(getattr(layer.cycles, cause.field) for layer in result.layers)
+    assert sum(drawn.values()) == result.latency_cycles
+    tops = {}
+    for bar in axes.patches:
+        place = round(bar.get_x() + bar.get_width() / 2)
+        tops[place] = max(tops.get(place, 0), bar.get_y() + bar.get_height())
+    assert list(tops.values()) == [layer.cycles.total for layer in result.layers if layer.unit != "view"]
+
+
+def test_energy_is_stacked_by_component_and_summed_beside():
+    result = resnet18()
+    axes, sums = energy_figure(result).axes
+    drawn = heights_by_colour(axes)
+    beside = {to_hex(bar.get_facecolor()).upper(): bar.get_width() for bar in sums.patches}
+    for component in COMPONENTS:
+        total_j = 1e-12 * sum(getattr(layer.energy, component.field) for layer in result.layers)
+        assert drawn[component.colour] == pytest.approx(total_j)
+        assert beside[component.colour] == pytest.approx(total_j)
+    assert sums.get_title("left") == "Whole network: 5.69 mJ"
+
+
+def test_titles_tell_network_machine_and_batch():
+    for figure in (cycles_figure(digits()), energy_figure(digits()), error_figure(digits()), roofline_figure(digits())):
+        assert figure.axes[0].get_title("left").endswith("\ndigits-resnet8 on edge-32x32, batch 1")
+
+
+def test_layers_carry_their_table_numbers():
+    labels = [label.get_text() for label in cycles_figure(resnet18()).axes[0].get_xticklabels()]
+    assert labels[0] == "conv1  1"
+    assert labels[-1] == "fc  32"  # 31 is a reshape: it has a number and no bar
+    assert len(labels) == 31
+
+
+def test_error_is_drawn_where_there_is_one():
+    (axes,) = error_figure(digits()).axes
+    of_layers = [line.get_data() for line in axes.lines if line.get_label() in ("array layers", "vector layers")]
+    drawn = {place: level for data in of_layers for place, level in zip(*data, strict=True)}
+    assert drawn == pytest.approx(dict(enumerate(layer.error.sqnr_db for layer in digits().layers)))
+    assert error_figure(estimate(digits())) is None
+
+
+@pytest.mark.parametrize(
+    ("levels_db", "said"),
+    [
+        ((30.0, math.inf), "least 30.0 dB, at layer 1"),
+        ((math.inf, math.inf), "none"),
+        ((math.nan, 12.0), "least 12.0 dB, at layer 2"),
+        ((3.0, -5.5), "least -5.5 dB, at layer 2"),
+        ((-math.inf, 5.0), "least -∞ dB, at layer 1"),
+    ],
+)
+def test_errors_at_their_limits(levels_db, said, tmp_path):
+    figure = error_figure(with_sqnr(*levels_db))
+    (axes,) = figure.axes
+    assert axes.get_title("left").startswith(f"Error by layer, against the float network: {said}\n")
+    assert [text.get_text() for text in axes.texts] == ["exact"] * sum(not level < math.inf for level in levels_db)
+    low, high = axes.get_ylim()
+    assert all(low <= level <= high for level in levels_db if math.isfinite(level))
+    figure.savefig(tmp_path / "error.png")
+
+
+def test_operations_and_intensity_by_hand():
+    """100 MACs are 200 operations; over 50 + 30 bytes that is 2.5 a byte; in 40 cycles, 5 a cycle."""
+    layer = digits().layers[0]
+    actions = dataclasses.replace(layer.actions, dram_read_bytes=50, dram_write_bytes=30)
+    array = {"macs": 100, "actions": actions, "cycles": Cycles(compute=30, vector=10)}
+    adds = dataclasses.replace(actions, vector_requantize=16, vector_add=20, vector_compare=4)
+    vector = {"macs": 0, "unit": "vector", "actions": adds, "cycles": Cycles(vector=20)}
+    result = layers_like(digits(), array, vector)
+    assert [operations(layer) for layer in result.layers] == [200, 40]
+    below, above = points(result)
+    assert (above.numbers, above.unit, above.intensity, above.rate, above.cycles) == ((1,), "array", 2.5, 5.0, 40)
+    assert (below.numbers, below.unit, below.intensity, below.rate, below.cycles) == ((2,), "vector", 0.5, 2.0, 20)
+
+
+def test_layers_at_one_place_share_a_point():
+    layer = digits().layers[0]
+    total = layer.cycles.total
+    near = dataclasses.replace(layer.cycles, vector=layer.cycles.vector + round(0.05 * total))
+    far = dataclasses.replace(layer.cycles, vector=layer.cycles.vector + total)
+    drawn = points(layers_like(digits(), {}, {"cycles": near}, {"cycles": far}))
+    assert sorted(point.numbers for point in drawn) == [(1, 2), (3,)]
+    assert sum(point.cycles for point in drawn) == total + near.total + far.total
+
+
+@pytest.mark.parametrize("result", [digits(), resnet18(), resnet50()], ids=["8", "32", "73"])
+def test_roofline_has_every_layer_under_the_roofs(result):
+    numbers = [number for point in points(result) for number in point.numbers]
+    busy = [number for number, layer in enumerate(result.layers, 1) if layer.cycles.total]
+    assert sorted(numbers) == busy
+    axes = roofline_figure(result).axes[0]
+    (roof,) = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    (_, ridge, right), (_, top, flat) = roof.get_data()
+    assert top == flat == 2 * 1024
+    assert ridge == 2 * 1024 / 16
+    for point in points(result):
+        assert point.rate <= min(2 * 1024, 16 * point.intensity)
+        low, high = axes.get_xlim()
+        assert low < point.intensity < high == right
+    key = {text.get_text() for text in axes.texts}
+    assert {str(number) for number in busy} <= key
+
+
+def test_layers_without_dram_traffic_stay_in_the_figure(tmp_path):
+    layer = digits().layers[0]
+    cached = dataclasses.replace(layer.actions, dram_read_bytes=0, dram_write_bytes=0)
+    result = layers_like(digits(), {"actions": cached}, {})
+    assert [point.intensity for point in points(result)][-1] == math.inf
+    roofline_figure(result).savefig(tmp_path / "roofline.png")
+
+
+@pytest.fixture(scope="module")
+def digits_plots(tmp_path_factory):
+    return save_plots(digits(), tmp_path_factory.mktemp("digits") / "plots")
+
+
+def test_files(digits_plots):
+    files = list(digits_plots)
+    assert [path.name for path in files] == ALL
+    for path in files:
+        if path.suffix == ".svg":
+            assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+        else:
+            assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_figure_without_data(tmp_path):
+    free = layers_like(digits(), {"energy": Energy(), "error": None})
+    assert [path.name for path in save_plots(free, tmp_path / "free")] == [
+        "cycles.png",
+        "cycles.svg",
+        "roofline.png",
+        "roofline.svg",
+    ]
+    assert save_plots(without_layers(digits()), tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", ["$a_b$", "a\\b", "ein Name, länger als die Achse je war", "<&>", "{x}", "%s"])
+def test_any_name_can_be_drawn(name, tmp_path):
+    result = dataclasses.replace(layers_like(digits(), {"name": name}), network=name, machine=name)
+    for path in save_plots(result, tmp_path):
+        if path.suffix == ".svg":
+            ElementTree.parse(path)
+
+
+def test_same_result_same_bytes_whatever_the_style(digits_plots, tmp_path):
+    """In another process, under another style, from another folder."""
+    (tmp_path / "matplotlibrc").write_text("font.size: 31\nsvg.fonttype: none\naxes.facecolor: red\nsvg.hashsalt: x\n")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from report.synthetic import digits; from accel.report.plots import save_plots\n"
+        "save_plots(digits(), Path('there'))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7"}
+    root = Path(__file__).parents[2]
+    env["PYTHONPATH"] = str(root)
+    subprocess.run([sys.executable, "-c", code, str(root / "tests")], cwd=tmp_path, env=env, check=True)
+    here, there = (
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in place.iterdir()}
+        for place in (digits_plots[0].parent, tmp_path / "there")
+    )
+    assert sorted(here) == sorted(ALL)
+    assert here == there
+
+
+def test_the_callers_matplotlib_is_left_alone(tmp_path):
+    with mpl.rc_context({"font.size": 31.0}):
+        before = dict(mpl.rcParams)
+        save_plots(layers_like(digits(), {}), tmp_path)
+        assert dict(mpl.rcParams) == before
+
+
+@given(st.lists(st.tuples(st.floats(0, 500), st.floats(0, 340), st.floats(4, 25)), min_size=1, max_size=20))
+def test_labels_stay_in_their_field(places):
+    field = Box(250, 170, 500, 340)
+    markers = [Box(x, y, extent, extent) for x, y, extent in places]
+    labels = place_labels(markers, [(12.0, 8.0)] * len(markers), field)
+    assert len(labels) == len(markers)
+    for label in labels:
+        assert label.outside(field) == pytest.approx(0, abs=1e-6)
+
+
+def test_labels_hide_nothing_where_there_is_room():
+    markers = [Box(100 + 15 * step, 170, 12, 12) for step in range(12)]
+    wall = Box(250, 185, 500, 6)
+    labels = place_labels(markers, [(14.0, 8.0)] * 12, Box(250, 170, 500, 340), [wall])
+    boxes = [*markers, wall, *labels]
+    overlaps = np.array([[a.overlap(b) for b in labels] for a in boxes])
+    np.fill_diagonal(overlaps[13:], 0)
+    assert overlaps.max() == 0
+
+
+def test_figures_grow_with_the_network_and_stop_growing():
+    widths = [cycles_figure(result).get_size_inches()[0] for result in (digits(), resnet18(), resnet50())]
+    assert widths == sorted(widths)
+    deep = dataclasses.replace(resnet50(), layers=resnet50().layers * 3)
+    assert isinstance(figure := cycles_figure(deep), Figure)
+    assert figure.get_size_inches()[0] == 15.0
+    assert len(figure.axes[0].get_xticks()) <= 80
