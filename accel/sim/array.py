@@ -42,37 +42,41 @@ class LineLayout:
     """Where the operands of the array's rows lie in memory: reversed, fold after fold, with bubbles between.
 
     A row's registers hold, from the left, the operands that entered it last; a reversed line makes them a slice. A
-    fold takes ``array_rows`` rows of the operand's matrix (the last one may take fewer) and streams its columns, and
-    begins ``period`` clocks after the fold before it. Operand u of a line, bubbles counted, lies at
+    fold takes ``array_rows`` rows of the operand's matrix (the last one may take fewer), streams its columns, and
+    begins ``period`` clocks after the fold before it. Row r of the array starts V * r clocks late (the skew). What
+    enters row r in clock t lies at
 
-        lines[row, u % H, (LANES - 1) + steps - 1 - u // H]       steps = ceil(folds * period / H)
+        lines[r, t % H, (LANES - 1) + clocks - 1 - t // H]       clocks = ceil((folds * period + V * (rows - 1)) / H)
 
-    with LANES - 1 zeros at either end for lanes that wait for their first operand or have had their last.
+    with LANES - 1 zeros at either end, for lanes that wait for their first operand or have had their last.
 
     Examples
     --------
-    Three rows of two operands on an array of two rows, one cycle a column, a fold every four cycles: row 0 of the
-    array takes row 0 of the matrix, then row 2.
+    Three rows of two operands on an array of two rows, a fold every four clocks: row 0 of the array takes row 0 of the
+    matrix, then row 2; row 1 is a clock later.
 
-    >>> layout = LineLayout(total_rows=3, stream=2, array_rows=2, period=4, column_step=1)
+    >>> layout = LineLayout(total_rows=3, stream=2, array_rows=2, period=4, row_step=1, column_step=1)
     >>> layout.shape, layout.folds
-    ((2, 1, 38), 2)
+    ((2, 1, 39), 2)
     >>> lines = layout.fill(np.array([[1, 2], [3, 4], [5, 6]], np.int8))
-    >>> lines[:, 0, 15:23].tolist()
-    [[0, 0, 6, 5, 0, 0, 2, 1], [0, 0, 0, 0, 0, 0, 4, 3]]
+    >>> lines[:, 0, 15:24].tolist()
+    [[0, 0, 0, 6, 5, 0, 0, 2, 1], [0, 0, 0, 0, 0, 0, 4, 3, 0]]
     """
 
     total_rows: int
     stream: int
     array_rows: int
     period: int
+    row_step: int
+    """V: clocks from a row to the next."""
     column_step: int
+    """H: clocks from a column to the next."""
 
     @classmethod
     def of(cls, timing: ArrayTiming, total_rows: int, stream: int) -> LineLayout:
         """The lines of a (``total_rows``, ``stream``) operand on an array."""
         period = timing.period(stream) if timing.overlapped else timing.streaming_cycles(stream)
-        return cls(total_rows, stream, timing.rows, period, timing.column_step_cycles)
+        return cls(total_rows, stream, timing.rows, period, timing.row_step_cycles, timing.column_step_cycles)
 
     @property
     def folds(self) -> int:
@@ -86,8 +90,9 @@ class LineLayout:
 
     @property
     def last(self) -> int:
-        """Where operand 0 of phase 0 lies; later ones lie below it."""
-        return LANES - 2 + ceil(self.folds * self.period / self.column_step)
+        """Where the operand of clock 0 lies; later ones lie below it."""
+        clocks = self.folds * self.period + self.row_step * (self.used_rows - 1)
+        return LANES - 2 + ceil(clocks / self.column_step)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,10 +104,11 @@ class LineLayout:
         if matrix.shape != (self.total_rows, self.stream):
             raise ValueError(f"matrix is {matrix.shape}; the layout is for {(self.total_rows, self.stream)}")
         lines = np.zeros(self.shape, matrix.dtype)
-        for fold in range(self.folds):
-            rows = matrix[fold * self.array_rows : (fold + 1) * self.array_rows]
-            place = fold * self.period + np.arange(self.stream)
-            lines[: len(rows), place % self.column_step, self.last - place // self.column_step] = rows
+        for low in range(0, self.total_rows, self.array_rows):
+            part = matrix[low : low + self.array_rows]
+            row = np.arange(len(part))[:, None]
+            clock = low // self.array_rows * self.period + np.arange(self.stream) + self.row_step * row
+            lines[row, clock % self.column_step, self.last - clock // self.column_step] = part
         return lines
 
 
@@ -171,7 +177,7 @@ def compute_tile(
     m, n = accumulators.shape
     results = n if timing.dataflow != "input_stationary" else m
     overflow = kernels.EXACT if safe else _OVERFLOW[arithmetic.overflow]
-    lanes: IntArray = np.empty(0, _lane_type(arithmetic, lines, other, accumulators, safe))
+    partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
     strips = _strips(results, timing.columns)
     depth = len(other)
     layout = moving_layout(timing, m, depth, n)
@@ -181,15 +187,15 @@ def compute_tile(
     out = accumulators.reshape(-1)
     if not np.shares_memory(out, accumulators):
         raise ValueError("accumulators are not in C order")
-    steps = kernels.Folds(timing.rows, layout.period, timing.row_step_cycles, timing.column_step_cycles)
+    steps = kernels.Folds(layout.array_rows, layout.period, layout.row_step, layout.column_step)
     fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
 
     def step(part: IntArray) -> tuple[int, int]:
         if timing.dataflow == "output_stationary":
-            return kernels.step_result_stays(lines, held, out, part, m, steps, fit, first, lanes)
+            return kernels.step_result_stays(lines, held, out, part, m, steps, fit, first, partial)
         along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
         return kernels.step_operand_stays(
-            lines, held, out, part, layout.stream, along, across, steps, fit, first, lanes
+            lines, held, out, part, layout.stream, along, across, steps, fit, first, partial, accumulator
         )
 
     work = lines.size // max(1, layout.column_step) * len(strips) * LANES
@@ -208,13 +214,19 @@ def compute_tile(
     )
 
 
-def _lane_type(arithmetic: Sums, lines: IntArray, other: IntArray, accumulators: IntArray, safe: bool) -> type:
-    """Lanes in which no addition itself overflows: 32 bits where sums and products have 31 at most."""
+def _lane_types(
+    arithmetic: Sums, lines: IntArray, other: IntArray, accumulators: IntArray, safe: bool
+) -> tuple[IntArray, IntArray]:
+    """Examples of the types in which the array and the accumulators add, wide enough that no addition itself overflows.
+
+    Two numbers of 31 bits have a sum of 32.
+    """
+    small, large = np.empty(0, np.int32), np.empty(0, np.int64)
     if safe:
-        return np.int64 if accumulators.dtype == np.int64 else np.int32
-    narrow = max(arithmetic.partial_sum_bits, arithmetic.accumulator_bits) <= 31
+        return (small, small) if accumulators.dtype == np.int32 else (large, large)
     products_fit = np.uint16 not in (lines.dtype, other.dtype)
-    return np.int32 if narrow and products_fit else np.int64
+    partial = small if arithmetic.partial_sum_bits <= 31 and products_fit else large
+    return partial, small if partial is small and arithmetic.accumulator_bits <= 31 else large
 
 
 def _strips(columns: int, array_columns: int) -> IntArray:

@@ -163,6 +163,89 @@ def _fit(total: np.int64, overflow: int, bits: int) -> np.int64:  # pragma: no c
 
 
 @compiled
+def _aligned(size: int, like: IntArray) -> IntArray:  # pragma: no cover
+    """Zeros whose strips begin with cache lines."""
+    room = np.zeros(size + 64, like.dtype)
+    skip = -room.ctypes.data % 64 // like.itemsize
+    return room[skip : skip + size]
+
+
+@compiled
+def _cyclic(index: int, period: int) -> int:  # pragma: no cover
+    """``index % period``, fast where it changes nothing."""
+    return index if index < period else index % period
+
+
+@compiled
+def _lanes_of_wave(age: int, steps: Folds, used_rows: int) -> tuple[int, int]:  # pragma: no cover
+    """First and last lane that a wave may be in which began ``age`` clocks ago."""
+    last_row = steps.row_step * (used_rows - 1)
+    first = 0 if age <= last_row else (age - last_row + steps.column_step - 1) // steps.column_step
+    return first, min(LANES - 1, age // steps.column_step)
+
+
+@compiled
+def _row_of_wave(age: int, i: int, steps: Folds) -> int:  # pragma: no cover
+    """The row in which that wave meets lane i; -1 if it is between two rows."""
+    down = age - steps.column_step * i
+    if steps.row_step == 1:
+        return down
+    return down // steps.row_step if down % steps.row_step == 0 else -1
+
+
+@compiled
+def _switch_operands(
+    current: IntArray,
+    held: IntArray,
+    first_k: int,
+    column: int,
+    width: int,
+    age: int,
+    steps: Folds,
+    used_rows: int,
+) -> None:  # pragma: no cover
+    """The first wave of a fold passes: PEs under it change to the fold's operands."""
+    first, last = _lanes_of_wave(age, steps, used_rows)
+    left = held.shape[0] - first_k
+    for i in range(first, min(last, width - 1) + 1):
+        r = _row_of_wave(age, i, steps)
+        if r >= 0:
+            current[r * LANES + i] = held[first_k + r, column + i] if r < left else 0
+
+
+@compiled
+def _hand_over(
+    held: IntArray,
+    out: IntArray,
+    first_result: int,
+    results: int,
+    column: int,
+    width: int,
+    columns: int,
+    age: int,
+    steps: Folds,
+    used_rows: int,
+    fit: Fit,
+    first: bool,
+) -> int:  # pragma: no cover
+    """The first wave of a fold passes: PEs under it hand the sums of the fold before to the accumulators."""
+    lost = 0
+    first_lane, last_lane = _lanes_of_wave(age, steps, used_rows)
+    for i in range(first_lane, min(last_lane, width - 1) + 1):
+        r = _row_of_wave(age, i, steps)
+        if r < 0:
+            continue
+        if 0 <= first_result + r < results:
+            at = (first_result + r) * columns + column + i
+            total = np.int64(held[r * LANES + i]) + (np.int64(0) if first else np.int64(out[at]))
+            kept = _fit(total, fit.overflow, fit.accumulator_bits)
+            lost += kept != total
+            out[at] = kept
+        held[r * LANES + i] = 0
+    return lost
+
+
+@compiled
 def step_operand_stays(
     lines: IntArray,
     held: IntArray,
@@ -174,7 +257,8 @@ def step_operand_stays(
     steps: Folds,
     fit: Fit,
     first: bool,
-    sums: IntArray,
+    partial_type: IntArray,
+    accumulator_type: IntArray,
 ) -> tuple[int, int]:  # pragma: no cover
     """Strips of an array whose PEs hold an operand: sums move down, a row every V clocks.
 
@@ -195,8 +279,8 @@ def step_operand_stays(
         Operands, and so results, of each fold.
     first
         The accumulators start from 0 instead of from ``out``.
-    sums
-        Empty; its type is that of the sums' lanes.
+    partial_type, accumulator_type
+        Any arrays of the types in which the array and the accumulators add.
 
     Returns
     -------
@@ -204,80 +288,64 @@ def step_operand_stays(
         Clocks stepped, and additions that did not fit.
     """
     rows, period, row_step, column_step = steps
-    overflow = fit.overflow
-    used_rows, _, length = lines.shape
-    depth = held.shape[0]
-    folds = (depth + rows - 1) // rows
+    used_rows, phases, length = lines.shape
+    folds = (held.shape[0] + rows - 1) // rows
     reach = column_step * (LANES - 1)
     busy = folds * period + reach  # clocks from a row's first operand until its last lane is through
     clocks = busy + row_step * used_rows
-    bottom = used_rows * row_step
-    newest = length - LANES
-    slots = (used_rows + 1) * row_step * LANES
-    partial = np.zeros(slots, sums.dtype)
-    accumulator = np.zeros(period * LANES, sums.dtype)
-    current = np.zeros(used_rows * LANES, held.dtype)
+    line = phases * length
+    crossing = row_step * (used_rows - 1) + reach  # clocks from a wave's first PE to its last
+    pitch = row_step * LANES
+    partial = _aligned((used_rows + 1) * pitch, partial_type)
+    accumulator = _aligned(period * LANES, accumulator_type)
+    current = _aligned(used_rows * LANES, held)
     ones = np.ones(LANES, held.dtype)
     events = np.zeros(LANES, np.int64)
-    line_stride = lines.shape[1] * length
 
     for strip in range(strips.shape[0]):
         column, width = strips[strip, 0], strips[strip, 1]
         partial[:] = 0
         current[:] = 0
-        # Column i of result s leaves H*i clocks after column 0: at (s + H*i) % period a clock's results are one row.
         accumulator[:] = 0
+        # Column i's result s leaves H*i clocks after column 0's: at (s + H*i) % period a clock's results are one row.
         if not first:
             for s in range(stream):
                 for i in range(width):
-                    at = ((s + column_step * i) % period) * LANES + i
+                    at = _cyclic(s + column_step * i, period) * LANES + i
                     accumulator[at] = out[s * stream_stride + (column + i) * column_stride]
-        row_of_clock = 0
         oldest = 0  # the oldest fold whose operands are still on their way into place
+        arrived = -1
         for clock in range(clocks):
-            while clock - oldest * period > row_step * (used_rows - 1) + reach:
+            while clock - oldest * period > crossing:
                 oldest += 1
             for fold in range(oldest, min(folds - 1, clock // period) + 1):
-                age = clock - fold * period
-                for r in range(
-                    max(0, (age - reach + row_step - 1) // row_step), min(used_rows - 1, age // row_step) + 1
-                ):
-                    i = (age - r * row_step) // column_step
-                    if i * column_step == age - r * row_step:
-                        k = fold * rows + r
-                        current[r * LANES + i] = held[k, column + i] if k < depth and i < width else 0
+                _switch_operands(current, held, fold * rows, column, width, clock - fold * period, steps, used_rows)
             slot = clock % row_step * LANES
-            if clock >= bottom:
-                at = row_of_clock * LANES
-                _step_row(
-                    accumulator, at, at, partial, bottom * LANES + slot, ones, 0, overflow, fit.accumulator_bits, events
-                )
-                row_of_clock += 1
-                if row_of_clock == period:
-                    row_of_clock = 0
-            for r in range(min(used_rows - 1, clock // row_step), max(0, (clock - busy) // row_step + 1) - 1, -1):
-                wave = clock - r * row_step
-                at = r * line_stride + newest
-                if column_step == 1:
-                    at -= wave
-                else:
-                    at += wave % column_step * length - wave // column_step
-                here = r * row_step * LANES + slot
+            if clock >= row_step * used_rows:
+                arrived = _cyclic(arrived + 1, period)
+                at = arrived * LANES
+                below = used_rows * pitch + slot
+                _step_row(accumulator, at, at, partial, below, ones, 0, fit.overflow, fit.accumulator_bits, events)
+            now = clock % column_step * length + length - LANES - clock // column_step
+            lowest = min(used_rows - 1, clock // row_step)
+            highest = max(0, (clock - busy) // row_step + 1)
+            for r in range(lowest, highest - 1, -1):
+                here = r * pitch + slot
                 _step_row(
                     partial,
-                    here + row_step * LANES,
+                    here + pitch,
                     here,
                     lines,
-                    at,
+                    r * line + now,
                     current,
                     r * LANES,
-                    overflow,
+                    fit.overflow,
                     fit.partial_sum_bits,
                     events,
                 )
         for s in range(stream):
             for i in range(width):
-                at = ((s + column_step * i) % period) * LANES + i
+                at = _cyclic(s + column_step * i, period) * LANES + i
                 out[s * stream_stride + (column + i) * column_stride] = accumulator[at]
     return clocks * strips.shape[0], events.sum()
 
@@ -292,7 +360,7 @@ def step_result_stays(
     steps: Folds,
     fit: Fit,
     first: bool,
-    sums: IntArray,
+    partial_type: IntArray,
 ) -> tuple[int, int]:  # pragma: no cover
     """Strips of an array whose PEs hold a result: one operand moves right, the other down, and sums stay.
 
@@ -309,7 +377,7 @@ def step_result_stays(
         The accumulator buffer (results, N), flat.
     results
         Rows of the accumulator buffer, ``steps.rows`` to a fold.
-    strips, first, sums
+    strips, first, partial_type
         As for ``step_operand_stays``.
 
     Returns
@@ -318,17 +386,16 @@ def step_result_stays(
         Clocks stepped, and additions that did not fit.
     """
     rows, period, row_step, column_step = steps
-    overflow = fit.overflow
-    used_rows, _, length = lines.shape
+    used_rows, phases, length = lines.shape
     depth, columns = moving.shape
     folds = (results + rows - 1) // rows
     reach = column_step * (LANES - 1)
     busy = folds * period + reach
-    clocks = busy + row_step * (used_rows - 1) + 1
-    newest = length - LANES
-    line_stride = lines.shape[1] * length
-    held = np.zeros(used_rows * LANES, sums.dtype)
-    skewed = np.zeros(period * LANES, moving.dtype)
+    line = phases * length
+    crossing = row_step * (used_rows - 1) + reach
+    held = _aligned(used_rows * LANES, partial_type)
+    lead = row_step * (used_rows - 1)  # the top row is that far ahead of the bottom row
+    skewed = _aligned((period + lead) * LANES, moving)
     events = np.zeros(LANES, np.int64)
     lost = 0
 
@@ -339,41 +406,31 @@ def step_result_stays(
         skewed[:] = 0
         for k in range(depth):
             for i in range(width):
-                skewed[((k + column_step * i) % period) * LANES + i] = moving[k, column + i]
+                for step in range(_cyclic(k + column_step * i, period), period + lead, period):
+                    skewed[step * LANES + i] = moving[k, column + i]
         oldest = 0
-        for clock in range(clocks):
-            while clock - oldest * period > row_step * (used_rows - 1) + reach:
+        for clock in range(busy + row_step * (used_rows - 1) + 1):
+            while clock - oldest * period > crossing:
                 oldest += 1
             for fold in range(oldest, min(folds, clock // period) + 1):
+                done = (fold - 1) * rows
                 age = clock - fold * period
-                for r in range(
-                    max(0, (age - reach + row_step - 1) // row_step), min(used_rows - 1, age // row_step) + 1
-                ):
-                    i = (age - r * row_step) // column_step
-                    if i * column_step != age - r * row_step:
-                        continue
-                    result = (fold - 1) * rows + r
-                    if fold > 0 and result < results and i < width:
-                        at = result * columns + column + i
-                        total = np.int64(held[r * LANES + i])
-                        if not first:
-                            total += out[at]
-                        kept = _fit(total, overflow, fit.accumulator_bits)
-                        lost += kept != total
-                        out[at] = kept
-                    held[r * LANES + i] = 0
-            bottom = min(used_rows - 1, clock // row_step)
-            step = (clock - bottom * row_step) % period
-            for r in range(bottom, max(0, (clock - busy) // row_step + 1) - 1, -1):
-                wave = clock - r * row_step
-                at = r * line_stride + newest
-                if column_step == 1:
-                    at -= wave
-                else:
-                    at += wave % column_step * length - wave // column_step
-                here = r * LANES
-                _step_row(held, here, here, lines, at, skewed, step * LANES, overflow, fit.partial_sum_bits, events)
-                step += row_step
-                if step >= period:
-                    step %= period
-    return clocks * strips.shape[0], events.sum() + lost
+                lost += _hand_over(held, out, done, results, column, width, columns, age, steps, used_rows, fit, first)
+            now = clock % column_step * length + length - LANES - clock // column_step
+            lowest = min(used_rows - 1, clock // row_step)
+            highest = max(0, (clock - busy) // row_step + 1)
+            given = (clock - lowest * row_step) % period + lowest * row_step
+            for r in range(lowest, highest - 1, -1):
+                _step_row(
+                    held,
+                    r * LANES,
+                    r * LANES,
+                    lines,
+                    r * line + now,
+                    skewed,
+                    (given - r * row_step) * LANES,
+                    fit.overflow,
+                    fit.partial_sum_bits,
+                    events,
+                )
+    return (crossing + 1 + folds * period) * strips.shape[0], events.sum() + lost
