@@ -87,10 +87,9 @@ def _options(
 @app.command()
 def machines(json: Json = False) -> None:
     """List the gallery of machines, with the main figures of each."""
-    from accel import api
+    from accel.catalog import machine_rows
 
-    rows = api.gallery_machines()
-    _print_rows("machines", rows, json)
+    _print_rows("machines", machine_rows(), json)
 
 
 @networks_app.callback()
@@ -98,9 +97,9 @@ def networks(context: typer.Context, json: Json = False) -> None:
     """List the gallery of networks, with MACs, weights and precision."""
     if context.invoked_subcommand is not None:
         return
-    from accel import api
+    from accel.catalog import network_rows
 
-    _print_rows("networks", api.gallery_networks(), json)
+    _print_rows("networks", network_rows(), json)
 
 
 @networks_app.command("make")
@@ -124,22 +123,26 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one machine: every field with its unit and default, peak figures and area."""
-    from accel import api
+    from accel.arch.describe import describe_machine
+    from accel.arch.load import load_arch
+    from accel.catalog import machine_figures
+    from accel.report.console import open_console
     from accel.report.machine import machine_page
 
-    machine = api.load_arch(arch)
+    machine = load_arch(arch)
     if json:
-        print(api.machine_json(machine))
+        print(machine.model_dump_json(indent=2))
         return
-    _console().print(machine_page(*api.machine_rows(machine)))
+    rows = describe_machine(machine)
+    open_console().print(machine_page(machine.name, rows, machine_figures(machine)))
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of machine files; editors complete and check YAML with it."""
-    from accel.arch.schema import machine_schema
+    from accel.arch.describe import machine_schema_text
 
-    print(machine_schema())
+    print(machine_schema_text(), end="")
 
 
 @app.command()
@@ -219,6 +222,7 @@ def verify(
     Each layer is compared alone (fed with the reference's inputs) and end to end. Exit code 1 if anything differs.
     """
     from accel import api
+    from accel.report.console import open_console
     from accel.report.verification import verification_table
 
     net, machine = api.load_network(network), api.load_arch(arch)
@@ -227,7 +231,7 @@ def verify(
     if json:
         print(verification.to_json())
     else:
-        _console().print(verification_table(verification))
+        open_console().print(verification_table(verification))
     if not verification.passed:
         raise typer.Exit(1)
 
@@ -274,9 +278,10 @@ def _report(
 
         print(layers_csv(result), end="")
     else:
+        from accel.report.console import open_console
         from accel.report.tables import layer_table, totals_table
 
-        console = _console()
+        console = open_console()
         console.print(layer_table(result, width=console.width))
         console.print(totals_table(result))
     if out is not None:
@@ -295,18 +300,14 @@ def _print_rows(name: str, rows: list[dict[str, object]], json: bool) -> None:
         return
     from rich.table import Table
 
+    from accel.report.console import open_console
+
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    _console().print(table)
-
-
-def _console():  # type: ignore[no-untyped-def]
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=False)
+    open_console().print(table)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-Row = tuple[str, str, str, str, str, str]
-"""section, field, value, unit, default, meaning."""
+Row = tuple[str, str, str, str, str | None, str]
+"""section, field, value, unit, default (None: the file must say it), meaning."""
 
 
 def machine_page(title: str, rows: Sequence[Row], figures: Sequence[tuple[str, str]]) -> Group:
@@ -22,9 +22,10 @@ def machine_page(title: str, rows: Sequence[Row], figures: Sequence[tuple[str, s
         if head != section:
             if section is not None:
                 table.add_row()
-            table.add_row(Text(head, style="bold"))
+            if head:
+                table.add_row(Text(head, style="bold"))
             section = head
-        table.add_row(f"  {field}", value, unit, default, meaning)
+        table.add_row(f"{'  ' if head else ''}{field}", value, unit, "" if default is None else default, meaning)
     derived = Table(box=None, pad_edge=False, show_header=False)
     for name, value in figures:
         derived.add_row(Text(name, style="bold"), value)

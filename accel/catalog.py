@@ -1,0 +1,79 @@
+"""What the listings show: the main figures of each machine and network of the gallery."""
+
+from __future__ import annotations
+
+from accel.arch.load import load_arch
+from accel.arch.spec import Machine
+from accel.arch.technology import load_technology
+from accel.cost.area import area_of
+from accel.gallery import machines
+from accel.networks import networks
+
+_SHORT = {"weight_stationary": "ws", "output_stationary": "os", "input_stationary": "is"}
+
+
+def peak_tops(machine: Machine) -> float:
+    """Tera-operations per second with every PE busy, a MAC being two operations."""
+    return 2 * machine.array.rows * machine.array.columns * machine.clock_hz / 1e12
+
+
+def machine_rows() -> list[dict[str, object]]:
+    """One row for each machine of the gallery."""
+    return [_machine_row(load_arch(path)) for path in machines()]
+
+
+def _machine_row(machine: Machine) -> dict[str, object]:
+    array, buffers = machine.array, machine.buffers
+    on_chip = sum(b.capacity_bytes for b in (buffers.weight, buffers.activation, buffers.accumulator))
+    return {
+        "name": machine.name,
+        "array": f"{array.rows}x{array.columns}",
+        "dataflow": " ".join(_SHORT[dataflow] for dataflow in array.dataflow),
+        "overlap": array.overlap,
+        "weight x activation": f"{machine.pe.weight} x {machine.pe.activation}",
+        "accumulator_bits": machine.pe.accumulator_bits,
+        "clock_mhz": f"{machine.clock_hz / 1e6:g}",
+        "peak_tops": f"{peak_tops(machine):.3g}",
+        "on_chip_kib": f"{on_chip / 1024:g}",
+        "dram_bytes_per_cycle": f"{machine.dram.bandwidth_bytes_per_cycle:.4g}",
+        "description": machine.description,
+    }
+
+
+def machine_figures(machine: Machine) -> list[tuple[str, str]]:
+    """What follows from a machine's fields: peak figures and area."""
+    area = area_of(machine, load_technology(machine.technology))
+    macs = machine.array.rows * machine.array.columns
+    bandwidth = machine.dram.bandwidth_bytes_per_cycle
+    return [
+        ("peak", f"{peak_tops(machine):.4g} TOPS ({macs} MACs a cycle)"),
+        ("DRAM bandwidth", f"{bandwidth * machine.clock_hz / 1e9:.4g} GB/s"),
+        ("balance", f"{macs / bandwidth:.4g} MACs for each DRAM byte"),
+        (
+            "area",
+            f"{area.total_mm2:.3g} mm2: array {area.array_mm2:.3g}, weight buffer {area.weight_buffer_mm2:.3g}, "
+            f"activation buffer {area.activation_buffer_mm2:.3g}, "
+            f"accumulator buffer {area.accumulator_buffer_mm2:.3g}, vector unit {area.vector_mm2:.3g}",
+        ),
+    ]
+
+
+def network_rows() -> list[dict[str, object]]:
+    """One row for each network of the gallery."""
+    rows: list[dict[str, object]] = []
+    for info in networks():
+        integer = [file for file in info.files if file.top1 is not None]
+        default = next((file for file in integer if file.name == info.default_file), None)
+        rows.append(
+            {
+                "name": info.name,
+                "input": "x".join(map(str, info.input_shape)),
+                "macs": f"{info.macs:,}",
+                "weights": f"{info.weights:,}",
+                "precision": ", ".join(sorted({file.precision for file in info.files})),
+                "top1": "" if default is None or default.top1 is None else f"{default.top1:.2%}",
+                "files": "ships" if info.folder else f"accel networks make {info.name} --out {info.name}",
+                "description": info.description,
+            }
+        )
+    return rows
