@@ -4,7 +4,7 @@ An imported QDQ network is full of float islands: DequantizeLinear, float operat
 each into one integer operation with the same meaning, and leave float32 only at the network's edges::
 
     dequantize -> conv -> relu -> quantize      becomes   conv, clamped
-    dequantize -> relu -> max_pool -> quantize  becomes   max_pool -> requantize, clamped
+    dequantize -> relu -> max_pool -> quantize  becomes   requantize, clamped -> max_pool
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ class _Island:
     """The integer tensors that it reads (or the float32 network input)."""
     movers: tuple[Node, ...]
     clamp: tuple[float, float] | None
-    name: str
-    """Of the node that clamps, or that quantizes."""
+    clamper: Node
+    """The node that clamps last; the Quantize where none does."""
     origin: tuple[str, ...]
 
 
@@ -207,21 +207,22 @@ def _island(graph: Graph, quantize: Node) -> _Island | None:
     makers = {node.output: node for node in graph.nodes}
     movers: list[Node] = []
     clamp: tuple[float, float] | None = None
-    name, origin = quantize.name, quantize.origin
+    clamper, origin = quantize, quantize.origin
     tensor = quantize.inputs[0]
     while True:
         maker = makers.get(tensor)
         if maker is None:
-            return _Island(None, (tensor,), tuple(movers), None, name, origin) if movers and clamp is None else None
+            return _Island(None, (tensor,), tuple(movers), None, clamper, origin) if movers and clamp is None else None
         origin = _joined(maker.origin, origin)
         if isinstance(maker.op, Dequantize):
-            return _Island(None, maker.inputs, tuple(movers), clamp, name, origin)
+            return _Island(None, maker.inputs, tuple(movers), clamp, clamper, origin)
         if tensor in graph.outputs or len(list(graph.consumers(tensor))) != 1:
             return None
         if isinstance(maker.op, MaxPool | Reshape):
             movers.insert(0, maker)
         elif isinstance(maker.op, Requantize):
-            clamp, name = _both(maker.op.clamp, clamp), maker.name
+            clamper = maker if clamp is None else clamper
+            clamp = _both(maker.op.clamp, clamp)
         else:
             break
         tensor = maker.inputs[0]
@@ -233,7 +234,7 @@ def _island(graph: Graph, quantize: Node) -> _Island | None:
     out = graph.tensors[quantize.output].encoding
     if isinstance(maker.op, Concat) and out.bounds(clamp) != out.bounds(None):
         return None
-    return _Island(maker, sources, tuple(movers), clamp, name, origin)
+    return _Island(maker, sources, tuple(movers), clamp, clamper, origin)
 
 
 def _both(inner: tuple[float, float] | None, outer: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -254,13 +255,12 @@ def _integer_nodes(island: _Island, quantize: Node, tensors: dict[str, Tensor]) 
         current = _write(nodes, tensors, core, out, tensors[core.output].shape)
     elif current.qtype is None:
         current = _write(nodes, tensors, quantize, out, current.shape)
+    elif island.clamp is not None or current.encoding != out.encoding or not island.movers:
+        change = replace(island.clamper, op=Requantize(island.clamp), inputs=(current.name,))
+        current = _write(nodes, tensors, change, out, current.shape)
     for mover in island.movers:
         moved = replace(mover, inputs=(current.name,))
         current = _write(nodes, tensors, moved, current, tensors[mover.output].shape)
-    clamp = island.clamp if island.core is None else None
-    if not nodes or clamp is not None or current.encoding != out.encoding:
-        change = Node(island.name, Requantize(clamp), (current.name,), quantize.output)
-        _write(nodes, tensors, change, out, out.shape)
     last = replace(nodes[-1], output=quantize.output, origin=island.origin)
     return [*nodes[:-1], last]
 
