@@ -17,6 +17,17 @@ _ERRORS_ONLY = 3
 
 def run_with_all_outputs(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Run ``model`` as it is, without any optimization, and return all tensors that its nodes make."""
+    return all_outputs(exposed_session(model), feeds)
+
+
+def all_outputs(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Run an ``exposed_session``."""
+    outputs = [value.name for value in session.get_outputs()]
+    return dict(zip(outputs, session.run(outputs, dict(feeds)), strict=True))
+
+
+def exposed_session(model: onnx.ModelProto) -> Any:
+    """A session of ``model`` as it is, without any optimization, that returns all tensors its nodes make."""
     import onnxruntime
 
     exposed = onnx.ModelProto()
@@ -27,9 +38,7 @@ def run_with_all_outputs(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=_PROVIDERS)
-    outputs = [value.name for value in session.get_outputs()]
-    return dict(zip(outputs, session.run(outputs, dict(feeds)), strict=True))
+    return onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=_PROVIDERS)
 
 
 def fused(model: onnx.ModelProto) -> onnx.ModelProto:
