@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from accel.arch.load import load_arch
 from accel.arch.spec import Machine
-from accel.float_network import FloatNetwork
+from accel.graph.float_reference import FloatNetwork
 from accel.graph.ir import Graph
 from accel.graph.onnx import load_network as load_graph
 from accel.graph.rebase import from_file, to_file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +10,65 @@ import numpy.typing as npt
 import onnx
 
 from accel.errors import AccelError
-from accel.graph.ir import Graph, Tensor
+from accel.graph.ir import Graph
 from accel.graph.onnx.file import read_model
-from accel.graph.onnx.session import run_with_all_outputs
-from accel.numerics.compare import cosine, lsb_error, sqnr_db
-from accel.numerics.elementwise import dequantize
-from accel.numerics.encoding import FloatArray, IntArray
-from accel.result import NumericError
+from accel.graph.onnx.session import all_outputs, exposed_session
+from accel.numerics.encoding import FloatArray
 
 _SUFFIXES = ("_QuantizeLinear_Output", "_quantized")
 """What onnxruntime's quantizer appends to a float tensor's name."""
 
 
-def float_tensors(path: str | Path, inputs: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
-    """Every float32 tensor of a float ONNX network, run by onnxruntime.
+class FloatNetwork:
+    """A float ONNX network, ready to run beside the integer one.
 
     Parameters
     ----------
     path
-        The float network.
-    inputs
-        Its inputs by name; where it has only one, the name does not matter.
+        The float network, with one input.
+    graph
+        The integer network whose tensors are to have partners.
 
     Raises
     ------
     AccelError
-        The file cannot be read or run, or the inputs do not fit it.
+        The file cannot be read, has several inputs, or onnxruntime cannot load it.
     """
-    model = read_model(Path(path))
-    constants = {tensor.name for tensor in model.graph.initializer}
-    names = [value.name for value in model.graph.input if value.name not in constants]
-    given = dict(inputs)
-    if len(names) == len(given) == 1:
-        given = {names[0]: next(iter(given.values()))}
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise AccelError(f"the float network needs the input {missing[0]!r}", str(path))
-    feeds = {name: np.asarray(given[name], np.float32) for name in names}
-    try:
-        tensors = run_with_all_outputs(model, feeds)
-    except Exception as error:  # onnxruntime raises a class of its own for each status code
-        raise AccelError(f"onnxruntime cannot run it: {error}", str(path)) from error
-    return {name: values for name, values in (feeds | tensors).items() if values.dtype == np.float32}
+
+    def __init__(self, path: str | Path, graph: Graph) -> None:
+        model = read_model(Path(path))
+        constants = {tensor.name for tensor in model.graph.initializer}
+        inputs = [value.name for value in model.graph.input if value.name not in constants]
+        if len(inputs) != 1:
+            raise AccelError(f"the float network has {len(inputs)} inputs", str(path), "give one with one input")
+        self.path = str(path)
+        self.input = inputs[0]
+        self.partners = pair_tensors(graph, path) | _same_names(graph, model.graph)
+        try:
+            self.session = exposed_session(model)
+        except Exception as error:  # onnxruntime raises a class of its own for each status code
+            raise AccelError(f"onnxruntime cannot run it: {error}", self.path) from error
+
+    def tensors(self, images: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Run one batch: the float values that belong to each integer tensor, by the integer tensor's name.
+
+        Raises
+        ------
+        AccelError
+            The images do not fit the float network.
+        """
+        feeds = {self.input: np.asarray(images, np.float32)}
+        try:
+            values = feeds | all_outputs(self.session, feeds)
+        except Exception as error:  # onnxruntime raises a class of its own for each status code
+            raise AccelError(f"onnxruntime cannot run it: {error}", self.path) from error
+        return {name: values[partner] for name, partner in self.partners.items() if partner in values}
+
+
+def _same_names(graph: Graph, model: onnx.GraphProto) -> dict[str, str]:
+    """Tensors that are float32 in the integer network too, such as its output."""
+    made = {name for node in model.node for name in node.output}
+    return {name: name for name, tensor in graph.tensors.items() if tensor.qtype is None and name in made}
 
 
 def pair_tensors(graph: Graph, float_path: str | Path) -> dict[str, str]:
@@ -76,21 +92,6 @@ def pair_tensors(graph: Graph, float_path: str | Path) -> dict[str, str]:
                 break
     taken = set(pairs.values())
     return {name: _after_clamps(model, partner, taken) for name, partner in sorted(pairs.items())}
-
-
-def numeric_error(tensor: Tensor, values: IntArray, reference: FloatArray) -> NumericError:
-    """The error of a tensor's integers against the float network's values.
-
-    Raises
-    ------
-    ValueError
-        The tensor is float32, or the shapes differ.
-    """
-    if values.shape != reference.shape:
-        raise ValueError(f"{tensor.name}: shapes {values.shape} and {reference.shape} differ")
-    reals = dequantize(values, tensor.encoding)
-    largest, mean = lsb_error(reals, reference, tensor.scale)
-    return NumericError(sqnr_db(reals, reference), cosine(reals, reference), largest, mean)
 
 
 def _stem(name: str) -> str:
