@@ -1,0 +1,153 @@
+"""onnxruntime as a witness of one node alone: a small model of it, fed with that node's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from accel.graph.ir import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Dequantize,
+    Graph,
+    Linear,
+    MaxPool,
+    Node,
+    Quantize,
+    Requantize,
+    Reshape,
+    Tensor,
+)
+from accel.graph.onnx.session import run_with_all_outputs
+from accel.graph.rebase import from_file, to_file
+from accel.numerics.pool import Mean
+
+Array = npt.NDArray[Any]
+_MICROSOFT = "com.microsoft"
+_OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid(_MICROSOFT, 1)]
+_IR_VERSION = 8
+
+
+def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:
+    """What onnxruntime computes for ``node`` alone, in the graph's own integers.
+
+    Parameters
+    ----------
+    inputs
+        The node's inputs as the graph holds them. Rebased activations go to the witness as the file's.
+    """
+    sources = [graph.tensors[name] for name in node.inputs]
+    out = graph.tensors[node.output]
+    feeds = {f"x{index}": to_file(source, inputs[index]) for index, source in enumerate(sources)}
+    if isinstance(node.op, Linear):
+        feeds["x0"] = feeds["x0"].reshape(-1, sources[0].shape[-1])
+    model = _Model()
+    _describe(model, node, sources, out)
+    y = from_file(out, run_with_all_outputs(model.build(feeds), feeds)["y"])
+    if isinstance(node.op, Conv | Linear | Add | AveragePool) and node.op.clamp is not None:
+        y = np.clip(y, *node.op.clamp)
+    return y.reshape(out.shape)
+
+
+@dataclass(slots=True)
+class _Model:
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
+        """Add a constant; its name."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def encoding(self, tensor: Tensor) -> list[str]:
+        """Scale and zero point of a tensor, as in the file."""
+        zero = to_file(tensor, np.array(tensor.zero_point, tensor.encoding.qtype.dtype))
+        return [self.constant(tensor.scale, np.float32), self.constant(zero, zero.dtype)]
+
+    def add(self, op_type: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> None:
+        self.nodes.append(helper.make_node(op_type, inputs, [output], domain=domain, **attributes))
+
+    def build(self, feeds: dict[str, Array]) -> onnx.ModelProto:
+        inputs = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(values.dtype), values.shape)
+            for name, values in feeds.items()
+        ]
+        graph = helper.make_graph(self.nodes, "node", inputs, [onnx.ValueInfoProto(name="y")], self.constants)
+        return helper.make_model(graph, opset_imports=_OPSETS, ir_version=_IR_VERSION)
+
+
+def _describe(model: _Model, node: Node, sources: list[Tensor], out: Tensor) -> None:
+    """Write the ONNX operation that ``node`` stands for, from x0, x1, ... to y."""
+    op = node.op
+    match op:
+        case Conv() | Linear():
+            _describe_product(model, op, sources[0], out)
+        case Add():
+            operands = [text for index in range(2) for text in (f"x{index}", *model.encoding(sources[index]))]
+            model.add("QLinearAdd", [*operands, *model.encoding(out)], "y", _MICROSOFT)
+        case Concat():
+            parts = [text for index, part in enumerate(sources) for text in (f"x{index}", *model.encoding(part))]
+            model.add("QLinearConcat", [*model.encoding(out), *parts], "y", _MICROSOFT, axis=op.axis)
+        case MaxPool():
+            walk: dict[str, Any] = {"strides": op.strides, "dilations": op.dilations, "pads": op.pads}
+            model.add("MaxPool", ["x0"], "y", kernel_shape=op.kernel, **walk)
+        case AveragePool():
+            _describe_mean(model, op, sources[0], out)
+        case Requantize():
+            low, high = op.clamp or (-np.inf, np.inf)
+            model.add("DequantizeLinear", ["x0", *model.encoding(sources[0])], "real")
+            bounds = [model.constant(low, np.float32), model.constant(high, np.float32)]
+            model.add("Clip", ["real", *bounds], "clamped")
+            model.add("QuantizeLinear", ["clamped", *model.encoding(out)], "y")
+        case Quantize():
+            model.add("QuantizeLinear", ["x0", *model.encoding(out)], "y")
+        case Dequantize():
+            model.add("DequantizeLinear", ["x0", *model.encoding(sources[0])], "y")
+        case Reshape():
+            model.add("Reshape", ["x0", model.constant(out.shape, np.int64)], "y")
+        case _:
+            assert_never(op)
+
+
+def _describe_product(model: _Model, op: Conv | Linear, source: Tensor, out: Tensor) -> None:
+    weight = op.weight
+    operands = ["x0", *model.encoding(source), model.constant(weight.values, weight.qtype.dtype)]
+    scale = weight.scale if weight.scale.size > 1 else weight.scale.reshape(())
+    operands += [model.constant(scale, np.float32), model.constant(np.zeros(scale.shape), weight.qtype.dtype)]
+    bias = [""] if op.bias is None else [model.constant(op.bias, np.int32)]
+    if isinstance(op, Conv):
+        walk: dict[str, Any] = {"strides": op.strides, "dilations": op.dilations, "pads": op.pads}
+        model.add("QLinearConv", [*operands, *model.encoding(out), *bias], "y", group=op.groups, **walk)
+        return
+    result = [] if out.qtype is None else model.encoding(out)
+    model.add("QGemm", [*operands, *bias, *result], "y", _MICROSOFT, transB=1)
+
+
+def _describe_mean(model: _Model, op: AveragePool, source: Tensor, out: Tensor) -> None:
+    window: dict[str, Any] = {
+        "kernel_shape": op.kernel,
+        "strides": op.strides,
+        "pads": op.pads,
+        "count_include_pad": int(op.count_include_pad),
+    }
+    encodings = [*model.encoding(source), *model.encoding(out)]
+    match op.mean:
+        case Mean.SCALED:
+            model.add("QLinearGlobalAveragePool", ["x0", *encodings], "y", _MICROSOFT)
+        case Mean.OF_REALS:
+            model.add("QLinearAveragePool", ["x0", *encodings], "y", _MICROSOFT, **window)
+        case Mean.UNROUNDED:
+            model.add("DequantizeLinear", ["x0", *encodings[:2]], "real")
+            model.add("AveragePool", ["real"], "mean", **window)
+            model.add("QuantizeLinear", ["mean", *encodings[2:]], "y")
+        case _:
+            assert_never(op.mean)
