@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +90,21 @@ def _distrust(model: onnx.ModelProto, tensors: Mapping[str, Array], inputs: Mapp
     ]
     if floats:
         return f"onnxruntime computes {', '.join(floats)} in float32"
+    return cpu_doubt(_unsigned_products(model, values))
+
+
+def cpu_doubt(unsigned_products: Sequence[str]) -> str:
+    """Why onnxruntime on this CPU is no witness; empty where it is.
+
+    Parameters
+    ----------
+    unsigned_products
+        Names of the nodes that multiply uint8 activations by int8 weights.
+    """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return f"onnxruntime's QLinearAdd follows another formula on {platform.machine()}"
-    unsigned = _unsigned_products(model, values)
-    if unsigned and not has_vnni():
-        return f"onnxruntime saturates uint8 x int8 on a CPU without VNNI, from {unsigned[0]} on"
+    if unsigned_products and not has_vnni():
+        return f"onnxruntime saturates uint8 x int8 on a CPU without VNNI, from {unsigned_products[0]} on"
     return ""
 
 

@@ -47,8 +47,13 @@ def _cell(comparison: Comparison | None) -> Text:
 
 def _verdict(verification: Verification) -> list[Text]:
     lines = [Text(f"witness: {verification.witness}")]
-    if not verification.witness_trusted:
-        lines.append(Text(f"not a trusted witness here: {verification.witness_reason}", style="yellow"))
+    doubts = {"single layers": verification.doubt_alone, "the whole network": verification.doubt_end_to_end}
+    for what, doubt in doubts.items():
+        if doubt:
+            lines.append(Text(f"no witness of {what} here: {doubt}", style="yellow"))
+    for check in verification.checks:
+        if check.witness_note:
+            lines.append(Text(f"* {check.layer}: {check.witness_note}", style="yellow"))
     lines.append(
         Text(f"cycles: estimate {verification.estimate_cycles:,}, simulation {verification.simulated_cycles:,}")
     )

@@ -1,0 +1,165 @@
+"""Simulator, numpy reference and onnxruntime on the same input, tensor by tensor.
+
+A difference of one LSB grows through a deep network, so each layer is also compared alone, fed with the reference's
+inputs: end to end hides where it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.spec import Machine
+from accel.graph.execute import Execution, execute
+from accel.graph.ir import Conv, Graph, Linear, Node, Reshape
+from accel.graph.node_witness import onnxruntime_node
+from accel.graph.rebase import from_file, to_file
+from accel.graph.witness import Witness, cpu_doubt, onnxruntime_tensors
+from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.mapping.mapping import ArrayMapping, k_folds
+from accel.mapping.program import Program
+from accel.numerics.compare import mismatch
+from accel.numerics.mac import Accumulator, Folds
+from accel.result import Comparison, TensorCheck, Verification
+from accel.sim.simulate import estimate_cycles, simulate_program
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+
+
+def reference_of(graph: Graph, program: Program, machine: Machine, inputs: Mapping[str, Array]) -> Execution:
+    """The golden model with the machine's accumulators, adding in the order of the program's folds."""
+    pe = machine.pe
+    accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow)
+    orders: dict[str, Folds] = {
+        layer.op.node.name: [np.arange(*fold) for fold in k_folds(layer.op, layer.mapping, machine.array.rows)]
+        for layer in program.layers
+        if isinstance(layer.mapping, ArrayMapping)
+    }
+    return execute(graph, inputs, lambda node: (accumulator, orders[node.name]), machine.vector.requantizer)
+
+
+def verify_program(
+    name: str, file_graph: Graph, machine: Machine, batch: Array, progress: Progress | None = None
+) -> Verification:
+    """Compare everything with everything on one batch.
+
+    Parameters
+    ----------
+    name
+        Of the network, for the record.
+    file_graph
+        As loaded; its file is what onnxruntime runs.
+    batch
+        The network's input as the file has it.
+    """
+    report = progress or (lambda text, done, total: None)
+    graph = fit_to_machine(file_graph, machine)
+    program = compile_graph(graph, machine)
+    source = graph.inputs[0]
+    inputs = {source: from_file(graph.tensors[source], batch)}
+    report("numpy reference", 0, 4)
+    reference = reference_of(graph, program, machine, inputs)
+    report("simulator end to end", 1, 4)
+    end_to_end, cycles = _simulate(program, machine, inputs, reference, fed=False)
+    report("simulator, each layer alone", 2, 4)
+    alone, _ = _simulate(program, machine, inputs, reference, fed=True)
+    report("onnxruntime", 3, 4)
+    witness = onnxruntime_tensors(graph.path, {source: batch})
+    overflows = sum(use.overflows for use in reference.accumulators.values())
+    doubt = f"the machine's accumulators overflow {overflows} times, onnxruntime's do not" if overflows else ""
+    checks = tuple(
+        TensorCheck(
+            layer=node.name,
+            op=node.kind,
+            tensor=node.output,
+            simulator_alone=alone.get(node.output),
+            simulator_end_to_end=end_to_end.get(node.output),
+            witness_alone=_witness_alone(graph, node, inputs, reference),
+            witness_end_to_end=_witness_end_to_end(graph, node, reference, witness),
+            witness_note=_note(node, witness),
+        )
+        for node in graph.nodes
+        if not isinstance(node.op, Reshape)
+    )
+    report("done", 4, 4)
+    return Verification(
+        network=name,
+        machine=machine.name,
+        checks=checks,
+        estimate_cycles=sum(spent.total for spent in estimate_cycles(program, machine)),
+        simulated_cycles=cycles,
+        witness=_witness_name(),
+        doubt_alone=doubt or cpu_doubt(_unsigned_products(file_graph)),
+        doubt_end_to_end=doubt or witness.reason,
+    )
+
+
+def _simulate(
+    program: Program, machine: Machine, inputs: dict[str, Array], reference: Execution, fed: bool
+) -> tuple[dict[str, Comparison], int]:
+    """Compare each tensor when it is stored; ``fed``: then put the reference's in its place."""
+    found: dict[str, Comparison] = {}
+
+    def compare(name: str, values: Array) -> Array | None:
+        expected = reference.tensors[name]
+        found[name] = _compare(values, expected, "simulator", "reference")
+        return expected if fed else None
+
+    run = simulate_program(program, machine, inputs, on_tensor=compare)
+    return found, sum(spent.total for spent in run.cycles)
+
+
+def _witness_alone(graph: Graph, node: Node, inputs: Mapping[str, Array], reference: Execution) -> Comparison:
+    tensors = {**inputs, **reference.tensors}
+    values = onnxruntime_node(graph, node, [tensors[name] for name in node.inputs])
+    return _compare(reference.tensors[node.output], values, "reference", "onnxruntime")
+
+
+def _witness_end_to_end(graph: Graph, node: Node, reference: Execution, witness: Witness) -> Comparison | None:
+    values = witness.tensors.get(node.output)
+    tensor = graph.tensors[node.output]
+    if values is None:
+        return None
+    expected = to_file(tensor, reference.tensors[node.output])
+    if values.shape != expected.shape or values.dtype != expected.dtype:
+        return None
+    return _compare(expected, values, "reference", "onnxruntime")
+
+
+def _compare(found: Array, expected: Array, who: str, whom: str) -> Comparison:
+    difference = mismatch(found, expected)
+    if difference is None:
+        return Comparison(0, expected.size)
+    place = ", ".join(map(str, difference.first))
+    text = f"at [{place}] the {who} has {difference.found:g}, the {whom} {difference.expected:g}"
+    return Comparison(difference.count, difference.size, text)
+
+
+def _note(node: Node, witness: Witness) -> str:
+    if node.output not in witness.ties:
+        return ""
+    return "onnxruntime takes this mean in float32, in an order of its own; exact ties may round the other way"
+
+
+def _unsigned_products(graph: Graph) -> list[str]:
+    """Nodes that multiply unsigned activations of the file by signed weights."""
+    return [
+        node.name
+        for node in graph.nodes
+        if isinstance(node.op, Conv | Linear) and _is_unsigned(graph, node.inputs[0]) and node.op.weight.qtype.signed
+    ]
+
+
+def _is_unsigned(graph: Graph, tensor: str) -> bool:
+    qtype = graph.tensors[tensor].qtype
+    return qtype is not None and not qtype.signed
+
+
+def _witness_name() -> str:
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"
