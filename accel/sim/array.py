@@ -183,7 +183,8 @@ def compute_tile(
     layout = moving_layout(timing, m, depth, n)
     if lines.shape != layout.shape:
         raise ValueError(f"lines are {lines.shape}; {layout} makes them {layout.shape}")
-    held = np.ascontiguousarray(other, np.int32 if other.dtype == np.uint16 else np.int16)
+    other = np.ascontiguousarray(other)
+    operand: IntArray = np.empty(0, np.int32 if other.dtype == np.uint16 else np.int16)
     out = accumulators.reshape(-1)
     if not np.shares_memory(out, accumulators):
         raise ValueError("accumulators are not in C order")
@@ -192,10 +193,10 @@ def compute_tile(
 
     def step(part: IntArray) -> tuple[int, int]:
         if timing.dataflow == "output_stationary":
-            return kernels.step_result_stays(lines, held, out, part, m, steps, fit, first, partial)
+            return kernels.step_result_stays(lines, other, out, part, m, steps, fit, first, operand, partial)
         along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
         return kernels.step_operand_stays(
-            lines, held, out, part, layout.stream, along, across, steps, fit, first, partial, accumulator
+            lines, other, out, part, layout.stream, along, across, steps, fit, first, operand, partial, accumulator
         )
 
     work = lines.size // max(1, layout.column_step) * len(strips) * LANES

@@ -59,31 +59,31 @@ class Fit(NamedTuple):
     accumulator_bits: int
 
 
-def _row_operation(overflow: int) -> Callable[..., None]:
+def _row_operation(overflow: int) -> Callable[..., int]:
     """``sums[to + i] = fit(sums[at + i] + a[ai + i] * b[bi + i])`` for every lane i, as vector instructions.
 
     Indices count elements from the beginning of the arrays' memory and are not checked. ``fit`` keeps ``bits`` bits;
-    ``events[i]`` counts the additions that did not fit.
+    the result is the number of lanes whose sum did not fit.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        sums, to, at, a, ai, b, bi, bits, events = range(9)
+        sums, to, at, a, ai, b, bi, bits = range(8)
         lane = context.get_value_type(signature.args[sums].dtype)
         vector = ir.VectorType(lane, LANES)
 
-        def lanes_of(array: int, index: Any) -> tuple[Any, int]:
-            """Pointer to LANES elements, and the alignment of one."""
-            dtype = signature.args[array].dtype
-            data = context.make_array(signature.args[array])(context, builder, values[array]).data
-            pointer = ir.VectorType(context.get_value_type(dtype), LANES).as_pointer()
-            return builder.bitcast(builder.gep(data, [index]), pointer), dtype.bitwidth // 8
+        def lanes_of(array: int, index: int) -> Any:
+            """Pointer to the LANES elements at an index."""
+            kind = signature.args[array]
+            data = context.make_array(kind)(context, builder, values[array]).data
+            pointer = ir.VectorType(context.get_value_type(kind.dtype), LANES).as_pointer()
+            return builder.bitcast(builder.gep(data, [values[index]]), pointer)
 
-        def load(array: int, index: Any) -> Any:
-            pointer, align = lanes_of(array, index)
-            value = builder.load(pointer, align=align)
+        def load(array: int, index: int) -> Any:
+            dtype = signature.args[array].dtype
+            value = builder.load(lanes_of(array, index), align=dtype.bitwidth // 8)
             if value.type == vector:
                 return value
-            return (builder.sext if signature.args[array].dtype.signed else builder.zext)(value, vector)
+            return (builder.sext if dtype.signed else builder.zext)(value, vector)
 
         def splat(value: Any) -> Any:
             undefined = ir.Constant(vector, ir.Undefined)
@@ -92,7 +92,7 @@ def _row_operation(overflow: int) -> Callable[..., None]:
                 builder.insert_element(undefined, value, cgutils.int32_t(0)), undefined, zeros
             )
 
-        total = builder.add(load(sums, values[at]), builder.mul(load(a, values[ai]), load(b, values[bi])))
+        total = builder.add(load(sums, at), builder.mul(load(a, ai), load(b, bi)))
         kept = total
         if overflow != EXACT:
             width = builder.trunc(values[bits], lane) if lane.width < 64 else values[bits]
@@ -105,21 +105,16 @@ def _row_operation(overflow: int) -> Callable[..., None]:
                 high, low = splat(highest), splat(builder.not_(highest))
                 capped = builder.select(builder.icmp_signed("<", total, high), total, high)
                 kept = builder.select(builder.icmp_signed(">", capped, low), capped, low)
-            zero = ir.Constant(values[bits].type, 0)
-            pointer, align = lanes_of(events, zero)
-            counts = builder.load(pointer, align=align)
-            lost = builder.zext(builder.icmp_signed("!=", total, kept), counts.type)
-            builder.store(builder.add(counts, lost), pointer, align=align)
-        pointer, align = lanes_of(sums, values[to])
-        builder.store(kept, pointer, align=align)
-        return context.get_dummy_value()
+        builder.store(kept, lanes_of(sums, to), align=lane.width // 8)
+        differ = builder.bitcast(builder.icmp_signed("!=", total, kept), ir.IntType(LANES))
+        return builder.zext(builder.ctpop(differ), values[bits].type)
 
     @intrinsic
     def row_operation(  # type: ignore[no-untyped-def]
-        typingctx, sums, to, at, a, ai, b, bi, bits, events
+        typingctx, sums, to, at, a, ai, b, bi, bits
     ) -> Any:
         i = types.int64
-        return types.void(sums, i, i, a, i, b, i, i, events), generate
+        return types.int64(sums, i, i, a, i, b, i, i), generate
 
     return row_operation
 
@@ -131,23 +126,14 @@ _add_saturating = _row_operation(SATURATE)
 
 @compiled
 def _step_row(
-    sums: IntArray,
-    to: int,
-    at: int,
-    a: IntArray,
-    ai: int,
-    b: IntArray,
-    bi: int,
-    overflow: int,
-    bits: int,
-    events: IntArray,
-) -> None:  # pragma: no cover
+    sums: IntArray, to: int, at: int, a: IntArray, ai: int, b: IntArray, bi: int, overflow: int, bits: int
+) -> int:  # pragma: no cover
+    """One row of a strip in one clock; how many of its sums did not fit."""
     if overflow == EXACT:
-        _add_exact(sums, to, at, a, ai, b, bi, bits, events)
-    elif overflow == WRAP:
-        _add_wrapping(sums, to, at, a, ai, b, bi, bits, events)
-    else:
-        _add_saturating(sums, to, at, a, ai, b, bi, bits, events)
+        return _add_exact(sums, to, at, a, ai, b, bi, bits)
+    if overflow == WRAP:
+        return _add_wrapping(sums, to, at, a, ai, b, bi, bits)
+    return _add_saturating(sums, to, at, a, ai, b, bi, bits)
 
 
 @compiled
@@ -195,22 +181,14 @@ def _row_of_wave(age: int, i: int, steps: Folds) -> int:  # pragma: no cover
 
 @compiled
 def _switch_operands(
-    current: IntArray,
-    held: IntArray,
-    first_k: int,
-    column: int,
-    width: int,
-    age: int,
-    steps: Folds,
-    used_rows: int,
+    current: IntArray, held: IntArray, first_k: int, age: int, steps: Folds, used_rows: int
 ) -> None:  # pragma: no cover
     """The first wave of a fold passes: PEs under it change to the fold's operands."""
     first, last = _lanes_of_wave(age, steps, used_rows)
-    left = held.shape[0] - first_k
-    for i in range(first, min(last, width - 1) + 1):
+    for i in range(first, last + 1):
         r = _row_of_wave(age, i, steps)
         if r >= 0:
-            current[r * LANES + i] = held[first_k + r, column + i] if r < left else 0
+            current[r * LANES + i] = held[(first_k + r) * LANES + i]
 
 
 @compiled
@@ -248,7 +226,7 @@ def _hand_over(
 @compiled
 def step_operand_stays(
     lines: IntArray,
-    held: IntArray,
+    stationary: IntArray,
     out: IntArray,
     strips: IntArray,
     stream: int,
@@ -257,6 +235,7 @@ def step_operand_stays(
     steps: Folds,
     fit: Fit,
     first: bool,
+    operand_type: IntArray,
     partial_type: IntArray,
     accumulator_type: IntArray,
 ) -> tuple[int, int]:  # pragma: no cover
@@ -269,7 +248,7 @@ def step_operand_stays(
     ----------
     lines
         (used rows, H, length): the operand that moves right, laid out by ``LineLayout``.
-    held
+    stationary
         (K, columns): the operand that stays; fold f holds row k in row k - f * rows of the array.
     out
         The accumulator buffer, flat; result s of column n lives at s * stream_stride + n * column_stride.
@@ -279,8 +258,8 @@ def step_operand_stays(
         Operands, and so results, of each fold.
     first
         The accumulators start from 0 instead of from ``out``.
-    partial_type, accumulator_type
-        Any arrays of the types in which the array and the accumulators add.
+    operand_type, partial_type, accumulator_type
+        Any arrays of the types that hold the stationary operand, and in which the array and the accumulators add.
 
     Returns
     -------
@@ -289,7 +268,8 @@ def step_operand_stays(
     """
     rows, period, row_step, column_step = steps
     used_rows, phases, length = lines.shape
-    folds = (held.shape[0] + rows - 1) // rows
+    depth = stationary.shape[0]
+    folds = (depth + rows - 1) // rows
     reach = column_step * (LANES - 1)
     busy = folds * period + reach  # clocks from a row's first operand until its last lane is through
     clocks = busy + row_step * used_rows
@@ -298,14 +278,19 @@ def step_operand_stays(
     pitch = row_step * LANES
     partial = _aligned((used_rows + 1) * pitch, partial_type)
     accumulator = _aligned(period * LANES, accumulator_type)
-    current = _aligned(used_rows * LANES, held)
-    ones = np.ones(LANES, held.dtype)
-    events = np.zeros(LANES, np.int64)
+    held = _aligned(folds * used_rows * LANES, operand_type)
+    current = _aligned(used_rows * LANES, operand_type)
+    ones = np.ones(LANES, operand_type.dtype)
+    lost = 0
 
     for strip in range(strips.shape[0]):
         column, width = strips[strip, 0], strips[strip, 1]
-        partial[:] = 0
+        held[:] = 0
+        for k in range(depth):
+            for i in range(width):
+                held[k * LANES + i] = stationary[k, column + i]
         current[:] = 0
+        partial[:] = 0
         accumulator[:] = 0
         # Column i's result s leaves H*i clocks after column 0's: at (s + H*i) % period a clock's results are one row.
         if not first:
@@ -319,19 +304,19 @@ def step_operand_stays(
             while clock - oldest * period > crossing:
                 oldest += 1
             for fold in range(oldest, min(folds - 1, clock // period) + 1):
-                _switch_operands(current, held, fold * rows, column, width, clock - fold * period, steps, used_rows)
+                _switch_operands(current, held, fold * rows, clock - fold * period, steps, used_rows)
             slot = clock % row_step * LANES
             if clock >= row_step * used_rows:
                 arrived = _cyclic(arrived + 1, period)
                 at = arrived * LANES
                 below = used_rows * pitch + slot
-                _step_row(accumulator, at, at, partial, below, ones, 0, fit.overflow, fit.accumulator_bits, events)
+                lost += _step_row(accumulator, at, at, partial, below, ones, 0, fit.overflow, fit.accumulator_bits)
             now = clock % column_step * length + length - LANES - clock // column_step
             lowest = min(used_rows - 1, clock // row_step)
             highest = max(0, (clock - busy) // row_step + 1)
             for r in range(lowest, highest - 1, -1):
                 here = r * pitch + slot
-                _step_row(
+                lost += _step_row(
                     partial,
                     here + pitch,
                     here,
@@ -341,13 +326,12 @@ def step_operand_stays(
                     r * LANES,
                     fit.overflow,
                     fit.partial_sum_bits,
-                    events,
                 )
         for s in range(stream):
             for i in range(width):
                 at = _cyclic(s + column_step * i, period) * LANES + i
                 out[s * stream_stride + (column + i) * column_stride] = accumulator[at]
-    return clocks * strips.shape[0], events.sum()
+    return clocks * strips.shape[0], lost
 
 
 @compiled
@@ -360,6 +344,7 @@ def step_result_stays(
     steps: Folds,
     fit: Fit,
     first: bool,
+    operand_type: IntArray,
     partial_type: IntArray,
 ) -> tuple[int, int]:  # pragma: no cover
     """Strips of an array whose PEs hold a result: one operand moves right, the other down, and sums stay.
@@ -377,7 +362,7 @@ def step_result_stays(
         The accumulator buffer (results, N), flat.
     results
         Rows of the accumulator buffer, ``steps.rows`` to a fold.
-    strips, first, partial_type
+    strips, first, operand_type, partial_type
         As for ``step_operand_stays``.
 
     Returns
@@ -395,8 +380,7 @@ def step_result_stays(
     crossing = row_step * (used_rows - 1) + reach
     held = _aligned(used_rows * LANES, partial_type)
     lead = row_step * (used_rows - 1)  # the top row is that far ahead of the bottom row
-    skewed = _aligned((period + lead) * LANES, moving)
-    events = np.zeros(LANES, np.int64)
+    skewed = _aligned((period + lead) * LANES, operand_type)
     lost = 0
 
     for strip in range(strips.shape[0]):
@@ -421,7 +405,7 @@ def step_result_stays(
             highest = max(0, (clock - busy) // row_step + 1)
             given = (clock - lowest * row_step) % period + lowest * row_step
             for r in range(lowest, highest - 1, -1):
-                _step_row(
+                lost += _step_row(
                     held,
                     r * LANES,
                     r * LANES,
@@ -431,6 +415,5 @@ def step_result_stays(
                     (given - r * row_step) * LANES,
                     fit.overflow,
                     fit.partial_sum_bits,
-                    events,
                 )
-    return (crossing + 1 + folds * period) * strips.shape[0], events.sum() + lost
+    return (crossing + 1 + folds * period) * strips.shape[0], lost
