@@ -68,7 +68,7 @@ def load_network(name_or_path: str | Path) -> Network:
     graph = load_graph(path)
     extras = companions(name_or_path)
     if extras is None:
-        return Network(path.stem, graph)
+        return Network(f"{path.absolute().parent.name}/{path.stem}", graph)
     return Network(str(name_or_path), graph, extras.float_path, extras.images, extras.labels)
 
 

@@ -1,0 +1,1 @@
+"""A program on a machine: the clock, the array and the vector unit."""

@@ -174,8 +174,8 @@ class ArrayLayer:
             padding=self.source.zero_point,
         )
 
-    def finish(self, sums: Array, box: Region) -> Array:
-        """Bias, requantization and what rides along: (groups, pixels, channels) sums -> ``box`` of the output."""
+    def finish(self, sums: Array, box: Region) -> list[Array]:
+        """Bias, requantization and what rides along: (groups, pixels, channels) sums -> ``box`` of each result."""
         (b0, b1), (c0, c1), (h0, h1), (w0, w1) = box
         groups, _, channels = sums.shape
         first = c0 // self.op.sizes["n"]

@@ -43,7 +43,8 @@ class Memory:
     activity
         Count toggled bits in the array.
     on_tensor
-        Called with (name, values) when a layer has stored a tensor; what it returns, if anything, replaces it.
+        Called with (name, values) when a layer has stored a tensor, and before that for tensors that never leave
+        the vector unit; what it returns for a stored one, if anything, replaces it.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Memory:
         self.weights: dict[int, Array] = {}
         self.activations: dict[int, ActivationSlot] = {}
         self.accumulators: dict[int, Array] = {}
+        self.inner: dict[str, Array] = {}
         self.last_store = {i.layer: i.index for i in program.instructions if isinstance(i, Store)}
         self.storage = _storage(program)
         self.last_writer = {layer.op.write.tensor: position for position, layer in enumerate(program.layers)}
@@ -116,7 +118,7 @@ class Memory:
             self.activations[load.slot] = ActivationSlot()
         slot = self.activations[load.slot]
         box = (load.box[0], load.box[1], load.box[2], load.box[3])  # type: ignore[misc]
-        slot.parts[load.part] = self._view(load.tensor)[tuple(slice(*side) for side in box)].copy()
+        slot.parts[load.part] = self._view(load.tensor)[_at(box)].copy()
         slot.boxes[load.part] = box
 
     def _compute(self, compute: Compute) -> None:
@@ -136,18 +138,26 @@ class Memory:
     def _vector(self, vector: Vector) -> None:
         op = self.program.layers[vector.layer].op
         if vector.activation_slot is None:
-            values = self._layer(vector.layer).finish(self.accumulators[vector.accumulator_slot], vector.box)
+            made = self._layer(vector.layer).finish(self.accumulators[vector.accumulator_slot], vector.box)
         else:
             slot = self.activations[vector.activation_slot]
-            values = vector_work_on(op, slot.parts, slot.boxes, vector.box, self.tensors)
-        self.accumulators[vector.accumulator_slot] = values
+            made = vector_work_on(op, slot.parts, slot.boxes, vector.box, self.tensors)
+        self.accumulators[vector.accumulator_slot] = made[-1]
+        if self.on_tensor is not None and len(made) > 1:
+            names = [op.node.output, *(node.output for node in op.epilogue)]
+            for name, values in zip(names[:-1], made, strict=False):
+                self._space(name, self.inner)[_at(vector.box)] = values
+
+    def _space(self, name: str, space: dict[str, Array]) -> Array:
+        """The whole of a tensor in ``space``, four axes, made when it is first written."""
+        if name not in space:
+            tensor = self.tensors[name]
+            dtype = np.dtype(np.float32) if tensor.qtype is None else tensor.qtype.dtype
+            space[name] = np.empty(canonical_shape(tensor.shape), dtype)
+        return space[name]
 
     def _store(self, store: Store) -> None:
-        if store.tensor not in self.dram:
-            tensor = self.tensors[store.tensor]
-            dtype = np.dtype(np.float32) if tensor.qtype is None else tensor.qtype.dtype
-            self.dram[store.tensor] = np.empty(canonical_shape(tensor.shape), dtype)
-        self.dram[store.tensor][tuple(slice(*side) for side in store.box)] = self.accumulators[store.accumulator_slot]
+        self._space(store.tensor, self.dram)[_at(store.box)] = self.accumulators[store.accumulator_slot]
         if store.index == self.last_store[store.layer]:
             self._end_layer(store.layer)
 
@@ -158,12 +168,19 @@ class Memory:
             self.layers[position].forget_weights()
         name = op.write.tensor
         if self.on_tensor is not None and position == self.last_writer[name]:
+            for inner, values in self.inner.items():
+                self.on_tensor(inner, values.reshape(self.tensors[inner].shape))
+            self.inner = {}
             replacement = self.on_tensor(name, self.tensor(name))
             if replacement is not None:
                 self.dram[name] = replacement.reshape(canonical_shape(replacement.shape))
         for place in {self._place(read.tensor) for read in op.reads}:
             if self.last_reader[place] == position and place not in self.kept_places:
                 del self.dram[place]
+
+
+def _at(box: Region) -> tuple[slice, ...]:
+    return tuple(slice(*side) for side in box)
 
 
 def _storage(program: Program) -> dict[str, str]:

@@ -23,8 +23,8 @@ Array = npt.NDArray[np.generic]
 
 def vector_work_on(
     op: FlowOp, parts: dict[int, Array], boxes: dict[int, Region], box: Region, tensors: dict[str, Tensor]
-) -> Array:
-    """``box`` of the op's output, from the boxes of its inputs that an activation slot holds."""
+) -> list[Array]:
+    """``box`` of the op's output, from the boxes of its inputs that an activation slot holds; see ``finish``."""
     inputs = [tensors[read.tensor] for read in op.reads]
     made = tensors[op.node.output]
     body, x = op.body, parts[0]
@@ -62,15 +62,16 @@ def vector_work_on(
     return finish(op, values, tensors)
 
 
-def finish(op: FlowOp, values: Array, tensors: dict[str, Tensor]) -> Array:
-    """Apply the requantizations that ride along with a nest."""
+def finish(op: FlowOp, values: Array, tensors: dict[str, Tensor]) -> list[Array]:
+    """Apply the requantizations that ride along with a nest: its own result, then each one's; the last is written."""
+    made = [values]
     by = tensors[op.node.output]
     for node in op.epilogue:
         to = tensors[node.output]
         assert isinstance(node.op, Requantize)
-        values = elementwise.requantize(values, by.encoding, to.encoding, node.op.clamp)
+        made.append(elementwise.requantize(made[-1], by.encoding, to.encoding, node.op.clamp))
         by = to
-    return values
+    return made
 
 
 def _pads_here(op: FlowOp, held: Region, box: Region) -> tuple[int, int, int, int]:
