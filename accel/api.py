@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from accel.graph.onnx import load_network as load_graph
 from accel.graph.rebase import from_file, to_file
 from accel.inputs import image_batches, input_images, read_labels
 from accel.mapping.compile import compile_graph, fit_to_machine
-from accel.mapping.program import Program
 from accel.networks import companions, network_path
 from accel.numerics.error import ErrorSums
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Result, Verification
-from accel.sim.simulate import Simulated, estimate_cycles, simulate_program
+from accel.sim.simulate import Simulated, Simulator, estimate_cycles
 from accel.verify import verify_program
 
 __all__ = ["Network", "Simulation", "estimate", "load_arch", "load_network", "lowered", "simulate", "verify"]
@@ -132,13 +131,12 @@ def simulate(
     if inputs is None:
         truth = network.labels[: len(data)] if truth is None and network.labels is not None else truth
         float_model = float_model or network.float_path
-    job = _Job(
-        graph, arch, compile_graph(graph, arch), None if float_model is None else FloatNetwork(float_model, graph)
-    )
+    simulator = Simulator(compile_graph(graph, arch), arch)
+    job = _Job(graph, simulator, None if float_model is None else FloatNetwork(float_model, graph))
     batches = image_batches(graph, data)
     for number, batch in enumerate(batches):
         job.run(batch, activity and number == 0, _one_of(progress, number, len(batches)))
-    result = result_of(network.name, graph.batch, arch, job.program, job.cycles, job.observations(truth))
+    result = result_of(network.name, graph.batch, arch, simulator.program, simulator.cycles, job.observations(truth))
     return Simulation(result, job.outputs(), tuple(notes))
 
 
@@ -167,8 +165,7 @@ class _Job:
     """Batches through one program, and what they leave behind."""
 
     graph: Graph
-    arch: Machine
-    program: Program
+    simulator: Simulator
     float_network: FloatNetwork | None
     runs: list[Simulated] = field(default_factory=list)
     errors: dict[str, ErrorSums] = field(default_factory=dict)
@@ -188,13 +185,8 @@ class _Job:
                 self.errors.setdefault(tensor, ErrorSums()).add(values, encoding, reals[tensor])
 
         inputs = {name: from_file(self.graph.tensors[name], batch)}
-        run = simulate_program(self.program, self.arch, inputs, activity=activity, on_tensor=compare, progress=progress)
-        self.runs.append(run if not self.runs else replace(run, activity={}))
-
-    @property
-    def cycles(self) -> tuple[Any, ...]:
-        """By layer of the program; every batch takes the same."""
-        return self.runs[0].cycles
+        run = self.simulator.run(inputs, activity=activity, on_tensor=compare, progress=progress)
+        self.runs.append(run)
 
     def outputs(self) -> dict[str, Array]:
         """The network's outputs as the file has them, batches joined."""

@@ -24,7 +24,7 @@ from accel.mapping.program import Program
 from accel.numerics.compare import mismatch
 from accel.numerics.mac import Accumulator, Folds
 from accel.result import Comparison, TensorCheck, Verification
-from accel.sim.simulate import estimate_cycles, simulate_program
+from accel.sim.simulate import Simulator, estimate_cycles
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -64,9 +64,10 @@ def verify_program(
     report("numpy reference", 0, 4)
     reference = reference_of(graph, program, machine, inputs)
     report("simulator end to end", 1, 4)
-    end_to_end, cycles = _simulate(program, machine, inputs, reference, fed=False)
+    simulator = Simulator(program, machine)
+    end_to_end = _simulate(simulator, inputs, reference, fed=False)
     report("simulator, each layer alone", 2, 4)
-    alone, _ = _simulate(program, machine, inputs, reference, fed=True)
+    alone = _simulate(simulator, inputs, reference, fed=True)
     report("onnxruntime", 3, 4)
     witness = onnxruntime_tensors(graph.path, {source: batch})
     overflows = sum(use.overflows for use in reference.accumulators.values())
@@ -91,16 +92,14 @@ def verify_program(
         machine=machine.name,
         checks=checks,
         estimate_cycles=sum(spent.total for spent in estimate_cycles(program, machine)),
-        simulated_cycles=cycles,
+        simulated_cycles=sum(spent.total for spent in simulator.cycles),
         witness=_witness_name(),
         doubt_alone=doubt or cpu_doubt(_unsigned_products(file_graph)),
         doubt_end_to_end=doubt or witness.reason,
     )
 
 
-def _simulate(
-    program: Program, machine: Machine, inputs: dict[str, Array], reference: Execution, fed: bool
-) -> tuple[dict[str, Comparison], int]:
+def _simulate(simulator: Simulator, inputs: dict[str, Array], reference: Execution, fed: bool) -> dict[str, Comparison]:
     """Compare each tensor when it is stored; ``fed``: then put the reference's in its place."""
     found: dict[str, Comparison] = {}
 
@@ -109,8 +108,8 @@ def _simulate(
         found[name] = _compare(values, expected, "simulator", "reference")
         return expected if fed else None
 
-    run = simulate_program(program, machine, inputs, on_tensor=compare)
-    return found, sum(spent.total for spent in run.cycles)
+    simulator.run(inputs, on_tensor=compare)
+    return found
 
 
 def _witness_alone(graph: Graph, node: Node, inputs: Mapping[str, Array], reference: Execution) -> Comparison:

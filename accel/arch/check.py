@@ -19,8 +19,6 @@ from accel.errors import AccelError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_SILENT = {"default_factory_not_called"}  # follows from another error of the same mapping
-
 
 def check(document: Document, model: type[Model], context: Mapping[str, Any]) -> Model:
     """Validate ``document`` as ``model``.
@@ -35,7 +33,7 @@ def check(document: Document, model: type[Model], context: Mapping[str, Any]) ->
     try:
         result = model.model_validate(document.value, by_alias=True, by_name=False, context=dict(context))
     except ValidationError as error:
-        details = [detail for detail in error.errors(include_url=False) if detail["type"] not in _SILENT]
+        details = _own_errors(error)
         misspelt = {path for detail in details if (path := _meant(model, detail)) is not None}
         problems += [_problem(document, model, detail) for detail in details if detail["loc"] not in misspelt]
     if problems:
@@ -58,7 +56,17 @@ def _first(filename: str, problems: list[Problem]) -> AccelError:
 
 
 def _closest(word: str, legal: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, list(legal), 1, cutoff=0.5)), None)
+    words = list(legal)
+    close = difflib.get_close_matches(word, words, 1)
+    begun = [candidate for candidate in words if word and candidate.startswith(word)]
+    return next(iter(close + begun), None)
+
+
+def _own_errors(error: ValidationError) -> list[ErrorDetails]:
+    """The errors that do not merely follow from another one beside or inside the same value."""
+    details = [detail for detail in error.errors(include_url=False) if detail["type"] != "default_factory_not_called"]
+    wrong_inside = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+    return [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong_inside]
 
 
 def _meant(model: type[BaseModel], detail: ErrorDetails) -> tuple[str | int, ...] | None:
@@ -87,6 +95,8 @@ def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -
         case "quantity" | "type" | "dataflow" | "inconsistent":
             what, _, hint = f"{name} {detail['msg']}".partition("; ")
             return document.problem(value, what, hint)
+        case "too_short":
+            return document.problem(value, f"{name} has too few entries", f"legal {legal(model, path)}")
         case _:
             found = detail["input"]
             suggestion = nearest(found, choices(model, path)) if isinstance(found, str) else ""
@@ -142,7 +152,10 @@ def legal(model: type[BaseModel], path: KeyPath) -> str:
         return f"are {', '.join(words)}"
     annotation = _element(field.annotation)
     if _is_model(annotation):
-        return f"is a mapping with the keys {', '.join(keys(model, path))}"
+        mapping = f"a mapping with the keys {', '.join(keys(model, path))}"
+        least = next((rule.min_length for rule in field.metadata if isinstance(rule, MinLen)), None)
+        is_list = typing.get_origin(field.annotation) is tuple and not isinstance(path[-1], int)
+        return f"is a list with at least {least} of {mapping}" if is_list else f"is {mapping}"
     if annotation is bool:
         return "are true or false"
     if annotation is str:

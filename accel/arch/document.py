@@ -19,6 +19,7 @@ from ruamel.yaml.reader import ReaderError
 from accel.errors import AccelError
 
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str")}
+_UNDER_WAY = object()
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 KeyPath = Sequence[str | int]
@@ -109,10 +110,13 @@ class Document:
         return Problem(node.start_mark.line + 1, node.start_mark.column + 1, what, hint)
 
     def _plain(self, node: Node, done: dict[int, Any]) -> Any:
-        """The node's value; ``done`` shares the values of aliases and stops at one that contains itself."""
+        """The node's value; ``done`` shares the values of aliases and shows one that contains itself."""
+        if done.get(id(node)) is _UNDER_WAY:
+            self.problems.append(self.problem(node, "this value contains itself", "write out what is meant"))
+            return None
         if id(node) in done:
             return done[id(node)]
-        done[id(node)] = None
+        done[id(node)] = _UNDER_WAY
         if isinstance(node, MappingNode):
             value: Any = self._mapping(node, done)
         elif isinstance(node, SequenceNode):

@@ -101,7 +101,7 @@ def check_buffer(needed: LeastTile, buffer: BufferSpec) -> None:
     short_bytes = needed.size_bytes - buffer.tile_bytes
     if short_bytes <= 0:
         return
-    held = "a half of it" if buffer.double_buffered else "it"
+    held = "half of it" if buffer.double_buffered else "it"
     raise PydanticCustomError(
         "inconsistent",
         "is {capacity}, and {held} does not hold one tile of the array ({why}, {needed} B): {short} B too few; "

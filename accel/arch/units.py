@@ -96,6 +96,10 @@ class Quantity:
         """The legal range and how to write it."""
         return f"{self.low} to {self.high}, for example {' or '.join(self.examples)}"
 
+    @property
+    def _bases(self) -> tuple[str, ...]:
+        return (self.base,) if self.timed_base is None else (self.base, self.timed_base)
+
     def read(self, text: str, clock_hz: float | None = None) -> Fraction:
         """The number of base units that ``text`` says.
 
@@ -123,7 +127,8 @@ class Quantity:
         for unit in self.units:
             size = _convert(Fraction(1), unit, self.base)
             number = f"{float(exact / size):.15g}"
-            if exact >= size and "e" not in number and float(self.read(f"{number} {unit}")) == float(value):
+            again = Fraction(number) * size
+            if exact >= size and "e" not in number and (again == exact if self.whole else float(again) == value):
                 return f"{number} {unit}"
         return f"{value!r} {self.units[-1]}"
 
@@ -139,7 +144,8 @@ class Quantity:
         if self.timed_base is not None and dimension == _dimension(self.timed_base):
             return self._by_clock(_convert(number, unit, self.timed_base), text, clock_hz)
         found = next((name for base, name in _NAMES.items() if dimension == _dimension(base)), "something else")
-        raise self._refusal(f"is '{text}', which is {found} and not {_NAMES[self.base]}")
+        wanted = " or ".join(_NAMES[base] for base in self._bases)
+        raise self._refusal(f"is '{text}', which is {found} and not {wanted}")
 
     def _by_clock(self, timed: Fraction, text: str, clock_hz: float | None) -> Fraction:
         if clock_hz is None:
@@ -182,8 +188,7 @@ class Quantity:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        bases = (self.base,) if self.timed_base is None else (self.base, self.timed_base)
-        units = "|".join(_SCHEMA_UNITS[base] for base in bases)
+        units = "|".join(_SCHEMA_UNITS[base] for base in self._bases)
         return {"type": "string", "pattern": f"^{_NUMBER}\\s*({units})$", "examples": list(self.examples)}
 
 

@@ -147,8 +147,8 @@ def accumulate(
         return _exact(x, weight, bias), 0
     from accel.numerics.sequential import accumulate_in_order
 
-    order = [np.arange(len(weight))] if folds is None else [np.asarray(fold) for fold in folds]
-    if sorted(k for fold in order for k in fold.tolist()) != list(range(len(weight))):
+    order = [np.arange(len(weight))] if folds is None else list(folds)
+    if not np.array_equal(np.sort(np.concatenate(order)), np.arange(len(weight))):
         raise ValueError(f"folds do not name each of the {len(weight)} products once")
     shift = np.zeros(weight.shape[1], np.int64) if bias is None else bias.astype(np.int64)
     return accumulate_in_order(x, weight, shift, accumulator, order)

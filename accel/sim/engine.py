@@ -2,14 +2,13 @@
 
 Five units take their own instructions in order: two DMA channels for loads (weights, activations), the array, the
 vector unit, and a DMA channel for stores. The three channels share the DRAM, first come, first served, a transfer at
-a time. The same engine serves the estimate (no data) and the simulation, which hands in ``perform``: it is called for
-each instruction at the simulated time at which its effect is visible, so that data arrives in the order in which the
-hardware would see it.
+a time. Data has no influence on time here, so one run of the clock serves the estimate and any number of simulations:
+these perform the instructions on data in the order in which the clock completed them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -38,24 +37,25 @@ class Timeline:
     done: list[int]
     stretch: list[int]
     """Cycles by which a buffer port too narrow for the tile slowed the array down."""
+    order: list[int]
+    """The instructions in the order in which their effects are visible."""
 
 
-def run(program: Program, machine: Machine, perform: Callable[[Instruction], None] | None = None) -> Timeline:
+def run(program: Program, machine: Machine) -> Timeline:
     """Run ``program`` on ``machine`` to its end."""
-    return _Engine(program, machine, perform).run()
+    return _Engine(program, machine).run()
 
 
 class _Engine:
-    def __init__(self, program: Program, machine: Machine, perform: Callable[[Instruction], None] | None) -> None:
+    def __init__(self, program: Program, machine: Machine) -> None:
         self.program = program
         self.machine = machine
-        self.perform = perform
         self.env = simpy.Environment()
         self.dram = simpy.Resource(self.env)
         count = len(program.instructions)
         self.done = [self.env.event() for _ in range(count)]
         self.consumed: dict[int, simpy.Event] = {}
-        self.timeline = Timeline(*([0] * count for _ in range(5)))
+        self.timeline = Timeline(*([0] * count for _ in range(5)), order=[])
 
     def run(self) -> Timeline:
         weights, activations, computes, vectors, stores = [], [], [], [], []
@@ -147,7 +147,6 @@ class _Engine:
         timeout.callbacks.append(lambda _: self._finish(instruction))
 
     def _finish(self, instruction: Instruction) -> None:
-        if self.perform is not None:
-            self.perform(instruction)
+        self.timeline.order.append(instruction.index)
         self.timeline.done[instruction.index] = int(self.env.now)
         self.done[instruction.index].succeed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import cpu_count
 from typing import Any
 
@@ -25,6 +25,8 @@ from accel.sim.vector import finish
 
 Array = npt.NDArray[Any]
 
+_THREADS = cpu_count() or 1
+
 
 @dataclass
 class Seen:
@@ -41,9 +43,9 @@ class Seen:
         self.high = max(self.high, int(sums.max(initial=0)))
 
 
-@dataclass
+@dataclass(frozen=True, slots=True, eq=False)
 class ArrayLayer:
-    """A multiply-accumulate nest with its constants laid out for one machine."""
+    """A multiply-accumulate nest with its constants laid out for one machine; any number of runs share it."""
 
     op: FlowOp
     machine: Machine
@@ -60,7 +62,6 @@ class ArrayLayer:
     bits_safe: int
     safe: bool
     """No input can overflow any addition."""
-    seen: Seen = field(default_factory=Seen)
 
     @classmethod
     def of(cls, layer: Layer, tensors: dict[str, Tensor], machine: Machine) -> ArrayLayer:
@@ -113,6 +114,7 @@ class ArrayLayer:
         streams: dict[object, Array],
         weights: IntArray,
         sums: Array,
+        seen: Seen,
     ) -> None:
         """Step one tile through the array: ``sums`` (groups, pixels, channels) takes the results.
 
@@ -142,10 +144,10 @@ class ArrayLayer:
                 sums[group],
                 first=compute.first,
                 safe=self.safe,
-                threads=cpu_count() or 1,
+                threads=_THREADS,
             )
-            self.seen.overflows += counts.overflows
-            self.seen.pe_cycles_stepped += counts.pe_cycles_stepped
+            seen.overflows += counts.overflows
+            seen.pe_cycles_stepped += counts.pe_cycles_stepped
 
     def _activation_operand(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> Array:
         """The tile's activations as the array takes them: lines that move right, or a (k, pixels) matrix that stays."""
@@ -174,7 +176,7 @@ class ArrayLayer:
             padding=self.source.zero_point,
         )
 
-    def finish(self, sums: Array, box: Region) -> list[Array]:
+    def finish(self, sums: Array, box: Region, seen: Seen) -> list[Array]:
         """Bias, requantization and what rides along: (groups, pixels, channels) sums -> ``box`` of each result."""
         (b0, b1), (c0, c1), (h0, h1), (w0, w1) = box
         groups, _, channels = sums.shape
@@ -182,8 +184,8 @@ class ArrayLayer:
         n = slice(c0 - first * self.op.sizes["n"], None)
         bias = self.bias[first : first + groups, n][:, None, :channels]
         scale = self.scale[first : first + groups, n][:, None, :channels]
-        totals = self._add_bias(sums, bias)
-        self.seen.add(totals)
+        totals = self._add_bias(sums, bias, seen)
+        seen.add(totals)
         made, body = self.tensors[self.op.node.output], self.op.body
         assert isinstance(body, Conv | Linear)
         values: Array
@@ -200,22 +202,18 @@ class ArrayLayer:
         image = values.reshape(groups, b1 - b0, h1 - h0, w1 - w0, channels).transpose(1, 0, 4, 2, 3)
         return finish(self.op, np.ascontiguousarray(image).reshape(b1 - b0, c1 - c0, h1 - h0, w1 - w0), self.tensors)
 
-    def _add_bias(self, sums: Array, bias: npt.NDArray[np.int64]) -> Array:
+    def _add_bias(self, sums: Array, bias: npt.NDArray[np.int64], seen: Seen) -> Array:
         if self.safe:
             return sums + bias.astype(sums.dtype)
         exact = sums.astype(np.int64) + bias
         narrow = wrap if self.sums.overflow == "wrap" else saturate
         totals = narrow(exact, self.sums.accumulator_bits)
-        self.seen.overflows += int(np.count_nonzero(totals != exact))
+        seen.overflows += int(np.count_nonzero(totals != exact))
         return totals
 
-    def accumulator_use(self) -> AccumulatorUse:
-        """How wide the sums were that this run saw."""
-        return AccumulatorUse(bits_for(self.seen.low, self.seen.high), self.bits_safe, self.seen.overflows)
-
-    def forget_weights(self) -> None:
-        """Free the constants once the layer is done."""
-        self.weights = self.weights[:0]
+    def accumulator_use(self, seen: Seen) -> AccumulatorUse:
+        """How wide the sums of a run were."""
+        return AccumulatorUse(bits_for(seen.low, seen.high), self.bits_safe, seen.overflows)
 
 
 def _rows_along_k(values: IntArray) -> IntArray:

@@ -1,21 +1,20 @@
 """DRAM and buffers with data in them: what each instruction does to tensors.
 
-Called by the engine for every instruction at the time at which its effect is visible. Data really passes through the
-slots that the program names, so a wrong dependency or a tile that misses its halo gives wrong integers.
+Instructions are performed in the order in which the clock completes them. Data really passes through the slots that
+the program names, so a wrong dependency or a tile that misses its halo gives wrong integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from accel.arch.spec import Machine
 from accel.flow.ir import Region, canonical_shape
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
-from accel.sim.layer import ArrayLayer
+from accel.sim.layer import ArrayLayer, Seen
 from accel.sim.vector import vector_work_on
 
 Array = npt.NDArray[np.generic]
@@ -36,12 +35,12 @@ class Memory:
 
     Parameters
     ----------
+    layers
+        The array layers' constants, by position in the program.
     inputs
         The network's input tensors by name, in the shapes of the flow's tensors.
     keep
         Names of tensors to keep to the end; others are dropped after their last reader.
-    activity
-        Count toggled bits in the array.
     on_tensor
         Called with (name, values) when a layer has stored a tensor, and before that for tensors that never leave
         the vector unit; what it returns for a stored one, if anything, replaces it.
@@ -50,20 +49,18 @@ class Memory:
     def __init__(
         self,
         program: Program,
-        machine: Machine,
+        layers: Mapping[int, ArrayLayer],
         inputs: dict[str, Array],
         keep: Iterable[str] = (),
-        activity: bool = False,
         on_tensor: Callable[[str, Array], Array | None] | None = None,
     ) -> None:
         self.program = program
-        self.machine = machine
+        self.layers = layers
+        self.seen = {position: Seen() for position in layers}
         self.tensors = program.flow.tensors
         self.dram = {name: values.reshape(canonical_shape(values.shape)) for name, values in inputs.items()}
         self.keep = {*keep, *program.flow.outputs}
-        self.activity = activity
         self.on_tensor = on_tensor
-        self.layers: dict[int, ArrayLayer] = {}
         self.weights: dict[int, Array] = {}
         self.activations: dict[int, ActivationSlot] = {}
         self.accumulators: dict[int, Array] = {}
@@ -104,14 +101,9 @@ class Memory:
             case Store():
                 self._store(instruction)
 
-    def _layer(self, position: int) -> ArrayLayer:
-        if position not in self.layers:
-            self.layers[position] = ArrayLayer.of(self.program.layers[position], self.tensors, self.machine)
-        return self.layers[position]
-
     def _load_weights(self, load: Load) -> None:
         g, n, k = load.box[0], load.box[1], load.box[2]
-        self.weights[load.slot] = self._layer(load.layer).weights[g[0] : g[1], k[0] : k[1], n[0] : n[1]].copy()
+        self.weights[load.slot] = self.layers[load.layer].weights[g[0] : g[1], k[0] : k[1], n[0] : n[1]].copy()
 
     def _load_activations(self, load: Load) -> None:
         if load.part == 0:
@@ -122,7 +114,7 @@ class Memory:
         slot.boxes[load.part] = box
 
     def _compute(self, compute: Compute) -> None:
-        layer = self._layer(compute.layer)
+        layer = self.layers[compute.layer]
         if compute.first:
             self.accumulators[compute.accumulator_slot] = layer.fresh_accumulators(compute.tile)
         slot = self.activations[compute.activation_slot]
@@ -133,12 +125,14 @@ class Memory:
             slot.streams,
             self.weights[compute.weight_slot],
             self.accumulators[compute.accumulator_slot],
+            self.seen[compute.layer],
         )
 
     def _vector(self, vector: Vector) -> None:
         op = self.program.layers[vector.layer].op
         if vector.activation_slot is None:
-            made = self._layer(vector.layer).finish(self.accumulators[vector.accumulator_slot], vector.box)
+            layer, sums = self.layers[vector.layer], self.accumulators[vector.accumulator_slot]
+            made = layer.finish(sums, vector.box, self.seen[vector.layer])
         else:
             slot = self.activations[vector.activation_slot]
             made = vector_work_on(op, slot.parts, slot.boxes, vector.box, self.tensors)
@@ -164,8 +158,6 @@ class Memory:
     def _end_layer(self, position: int) -> None:
         """After a layer's last store: hand its tensor out, and forget what nobody reads again."""
         op = self.program.layers[position].op
-        if position in self.layers:
-            self.layers[position].forget_weights()
         name = op.write.tensor
         if self.on_tensor is not None and position == self.last_writer[name]:
             for inner, values in self.inner.items():

@@ -1,29 +1,29 @@
-"""Run a program: the estimate without data, the simulation with it, on the same engine."""
+"""Run a program: the estimate without data, the simulation with it, on one run of the same clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
-from accel.mapping.program import Instruction, Program
+from accel.mapping.program import Program
 from accel.result import AccumulatorUse, Activity, Cycles
 from accel.sim.engine import run
+from accel.sim.layer import ArrayLayer
 from accel.sim.ledger import charge
 from accel.sim.memory import Memory
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
+_PROGRESS_EVERY = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
     """What a simulation with data leaves behind."""
 
-    cycles: tuple[Cycles, ...]
-    """By layer of the program."""
     tensors: dict[str, Array]
     """The network's outputs and the tensors asked for."""
     accumulators: dict[int, AccumulatorUse]
@@ -39,47 +39,58 @@ def estimate_cycles(program: Program, machine: Machine) -> tuple[Cycles, ...]:
     return charge(program, run(program, machine))
 
 
-def simulate_program(
-    program: Program,
-    machine: Machine,
-    inputs: dict[str, Array],
-    keep: Iterable[str] = (),
-    activity: bool = False,
-    on_tensor: Callable[[str, Array], Array | None] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Simulated:
-    """Simulate with data.
+class Simulator:
+    """A program on a machine, ready for any number of batches.
 
-    Parameters
+    Attributes
     ----------
-    inputs
-        The network's inputs by name.
-    keep
-        Tensors to return besides the outputs.
-    activity
-        Count the bits that toggle in the array.
-    on_tensor
-        Sees every tensor when it has been stored; what it returns replaces the tensor for the layers that follow.
-    progress
-        Called as (layer name, instructions done, instructions in all).
+    cycles
+        By layer of the program and cause; every batch takes the same.
     """
-    memory = Memory(program, machine, inputs, keep, activity, on_tensor)
-    total = len(program.instructions)
-    done = 0
 
-    def perform(instruction: Instruction) -> None:
-        nonlocal done
-        memory.perform(instruction)
-        done += 1
-        if progress is not None and done % 16 == 0:
-            progress(program.layers[instruction.layer].op.name, done, total)
+    def __init__(self, program: Program, machine: Machine) -> None:
+        timeline = run(program, machine)
+        self.cycles = charge(program, timeline)
+        self.program = program
+        self.order = [program.instructions[index] for index in timeline.order]
+        self.layers = {
+            position: ArrayLayer.of(layer, program.flow.tensors, machine)
+            for position, layer in enumerate(program.layers)
+            if layer.op.on_array
+        }
 
-    timeline = run(program, machine, perform)
-    layers = memory.layers.items()
-    return Simulated(
-        cycles=charge(program, timeline),
-        tensors={name: memory.tensor(name) for name in memory.keep},
-        accumulators={position: layer.accumulator_use() for position, layer in layers},
-        activity={position: layer.toggles() for position, layer in layers} if activity else {},
-        pe_cycles_stepped=sum(layer.seen.pe_cycles_stepped for _, layer in layers),
-    )
+    def run(
+        self,
+        inputs: dict[str, Array],
+        keep: Iterable[str] = (),
+        activity: bool = False,
+        on_tensor: Callable[[str, Array], Array | None] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Simulated:
+        """Simulate one batch with data.
+
+        Parameters
+        ----------
+        inputs
+            The network's inputs by name.
+        keep
+            Tensors to return besides the outputs.
+        activity
+            Count the bits that toggle in the array.
+        on_tensor
+            Sees every tensor when it has been made; what it returns replaces the tensor for the layers that follow.
+        progress
+            Called as (layer name, instructions done, instructions in all).
+        """
+        memory = Memory(self.program, self.layers, inputs, keep, on_tensor)
+        for done, instruction in enumerate(self.order):
+            memory.perform(instruction)
+            if progress is not None and done % _PROGRESS_EVERY == 0:
+                progress(self.program.layers[instruction.layer].op.name, done, len(self.order))
+        seen = memory.seen
+        return Simulated(
+            tensors={name: memory.tensor(name) for name in memory.keep},
+            accumulators={position: self.layers[position].accumulator_use(seen[position]) for position in seen},
+            activity={},
+            pe_cycles_stepped=sum(what.pe_cycles_stepped for what in seen.values()),
+        )

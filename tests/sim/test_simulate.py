@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.mapping import ArrayMapping, k_folds
 from accel.numerics.mac import Accumulator
-from accel.sim.simulate import estimate_cycles, simulate_program
+from accel.sim.simulate import Simulator, estimate_cycles
 from tests.machines import DATAFLOWS, machine
 from tests.networks import INT8, UINT8, residual_network
 
@@ -36,12 +36,13 @@ def check(net, arch):
     x = x.astype(graph.tensors["x"].qtype.dtype)
     expected = reference(graph, program, arch, {"x": x})
     stored = [layer.op.write.tensor for layer in program.layers]
-    seen = simulate_program(program, arch, {"x": x}, keep=stored)
+    simulator = Simulator(program, arch)
+    seen = simulator.run({"x": x}, keep=stored)
     for name in stored:
         np.testing.assert_array_equal(seen.tensors[name], expected.tensors[name], err_msg=name)
     for position, use in seen.accumulators.items():
         assert use == expected.accumulators[program.layers[position].op.node.name]
-    assert seen.cycles == estimate_cycles(program, arch)
+    assert simulator.cycles == estimate_cycles(program, arch)
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
