@@ -19,7 +19,8 @@ Bounds = tuple[int, int]
 
 def quantize(values: FloatArray, to: Encoding) -> IntArray:
     """``RNE(clamp(x / scale)) + zero_point``, a true float32 division: onnxruntime's QuantizeLinear."""
-    steps = np.divide(values, np.float32(to.scale), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        steps = np.divide(values, np.float32(to.scale), dtype=np.float32)
     np.clip(steps, np.float32(to.qtype.min - to.zero_point), np.float32(to.qtype.max - to.zero_point), out=steps)
     np.rint(steps, out=steps)
     steps += np.float32(to.zero_point)

@@ -55,7 +55,8 @@ def float32_rne(
     lowest, highest, shift = np.float32(low - zero_point), np.float32(high - zero_point), np.float32(zero_point)
     for start in range(0, len(flat), rows):
         block = flat[start : start + rows].astype(np.float32)
-        block *= scales
+        with np.errstate(over="ignore"):
+            block *= scales
         np.clip(block, lowest, highest, out=block)
         np.rint(block, out=block)
         block += shift

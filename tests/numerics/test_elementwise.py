@@ -1,0 +1,136 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accel.numerics import elementwise
+from accel.numerics.elementwise import add, concat, dequantize, quantize, requantize
+from accel.numerics.encoding import Encoding
+from accel.numerics.qtype import QType
+from tests.numerics.strategies import QTYPES, SEEDS, encodings, integers, scales
+
+INT8, UINT8, INT16 = QType(8, signed=True), QType(8, signed=False), QType(16, signed=True)
+FLOATS = st.floats(-(2.0**20), 2.0**20, width=32)
+
+
+def rounded(exact: Fraction) -> float:
+    """The nearest float32, ties to even, from an exact value."""
+    if exact == 0:
+        return 0.0
+    exponent = 0
+    scaled = abs(exact)
+    while scaled >= 1 << 24:
+        scaled, exponent = scaled / 2, exponent + 1
+    while scaled < 1 << 23:
+        scaled, exponent = scaled * 2, exponent - 1
+    magnitude = round(scaled) * Fraction(2) ** exponent
+    return float(magnitude if exact > 0 else -magnitude)
+
+
+@settings(max_examples=500)
+@given(FLOATS, FLOATS, FLOATS)
+def test_fma_rounds_once(a, b, c):
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    if exact != 0 and abs(exact) < Fraction(2) ** -100:
+        return
+    assert float(elementwise._fma(a, b, c)) == rounded(exact)
+
+
+def test_fma_where_rounding_twice_goes_wrong():
+    # The product is 2^-24 - 2^-70. Added to 1 + 2^-23 it stays just below the middle of two float32 neighbours;
+    # a float64 sum rounds it to that middle, and from there it goes up to even.
+    a, b, c = 2.0**-12 * (1 + 2**-23), 2.0**-12 * (1 - 2**-23), 1 + 2.0**-23
+    assert np.float32(np.float64(a) * b + c) == np.float32(1 + 2.0**-22)
+    assert float(elementwise._fma(a, b, c)) == 1 + 2.0**-23
+
+
+@given(encodings(), st.lists(st.floats(-1e6, 1e6, width=32), min_size=1))
+def test_quantize_divides_and_rounds_half_to_even(to, reals):
+    low, high = to.qtype.min - to.zero_point, to.qtype.max - to.zero_point
+    expected = []
+    for real in reals:
+        step = rounded(Fraction(real) / Fraction(to.scale)) if abs(real) > 1e-30 else 0.0
+        expected.append(round(min(max(step, low), high)) + to.zero_point)
+    out = quantize(np.array(reals, np.float32), to)
+    assert out.dtype == to.qtype.dtype
+    assert out.tolist() == expected
+
+
+@given(encodings())
+def test_every_integer_survives_the_way_through_reals(encoding):
+    values = np.arange(encoding.qtype.min, encoding.qtype.max + 1).astype(encoding.qtype.dtype)
+    np.testing.assert_array_equal(quantize(dequantize(values, encoding), encoding), values)
+
+
+@given(encodings(), encodings(), st.none() | st.tuples(st.just(0.0), st.sampled_from([6.0, np.inf])), SEEDS)
+def test_requantize_is_dequantize_clamp_quantize(by, to, clamp, seed):
+    values = integers(seed, (3, 50), by.qtype)
+    reals = dequantize(values, by)
+    expected = quantize(reals if clamp is None else np.clip(reals, *map(np.float32, clamp)), to)
+    np.testing.assert_array_equal(requantize(values, by, to, clamp), expected)
+
+
+def test_requantize_of_wide_integers_takes_no_table():
+    by, to = Encoding(INT16, 0.25, 100), Encoding(INT8, 0.5, 1)
+    assert requantize(np.array([100, 103, 30_000], np.int16), by, to).tolist() == [1, 3, 127]
+
+
+@settings(max_examples=60)
+@given(encodings(), encodings(), encodings(), SEEDS)
+def test_add_is_the_chain_of_fused_multiply_adds(a_by, b_by, to, seed):
+    a, b = integers(seed, (20,), a_by.qtype), integers(seed + 1, (20,), b_by.qtype)
+    ra, rb = (rounded(Fraction(by.scale) / Fraction(to.scale)) for by in (a_by, b_by))
+    inner = rounded(Fraction(ra) * a_by.zero_point + Fraction(rounded(Fraction(rb) * b_by.zero_point)))
+    constant = rounded(Fraction(to.zero_point) - Fraction(inner))
+    expected = []
+    for one, other in zip(a.tolist(), b.tolist(), strict=True):
+        step = rounded(Fraction(other) * Fraction(rb) + Fraction(constant))
+        total = rounded(Fraction(one) * Fraction(ra) + Fraction(step))
+        expected.append(min(max(round(total), to.qtype.min), to.qtype.max))
+    assert add(a, b, a_by, b_by, to).tolist() == expected
+
+
+@given(encodings(), encodings(), encodings(), SEEDS)
+def test_add_by_table_is_add_by_formula(a_by, b_by, to, seed):
+    a, b = integers(seed, (4, 5), a_by.qtype), integers(seed + 1, (4, 5), b_by.qtype)
+    clamp = (to.zero_point, to.qtype.max)
+    for bounds in (None, clamp):
+        table = add(a, b, a_by, b_by, to, bounds)
+        np.testing.assert_array_equal(table, elementwise._add(a, b, a_by, b_by, to, bounds))
+        assert table.dtype == to.qtype.dtype
+        np.testing.assert_array_equal(add(a.T, b.T, a_by, b_by, to, bounds), table.T)
+
+
+@settings(max_examples=60)
+@given(st.lists(encodings(), min_size=3, max_size=3), SEEDS, st.sampled_from([-128, 128]))
+def test_add_does_not_depend_on_the_base_of_its_integers(by, seed, offset):
+    signed = offset > 0
+    files = [Encoding(QType(8, signed=not signed), one.scale, one.zero_point % 128) for one in by]
+    moved = [Encoding(QType(8, signed=signed), one.scale, one.zero_point - offset, file_offset=offset) for one in files]
+    a, b = (integers(seed + index, (200,), files[index].qtype) for index in range(2))
+    a_moved, b_moved = ((x.astype(np.int64) - offset).astype(moved[0].qtype.dtype) for x in (a, b))
+    expected = add(a, b, *files).astype(np.int64) - offset
+    np.testing.assert_array_equal(add(a_moved, b_moved, *moved), expected)
+
+
+@given(st.lists(encodings(), min_size=1, max_size=4), encodings(), st.integers(0, 3), SEEDS)
+def test_concat_requantizes_each_part(by, to, axis, seed):
+    parts = [integers(seed + index, (2, 3, 2, 4), one.qtype) for index, one in enumerate(by)]
+    whole = concat(parts, by, to, axis)
+    for part, one, found in zip(parts, by, np.split(whole, len(parts), axis), strict=True):
+        np.testing.assert_array_equal(found, requantize(part, one, to))
+
+
+def test_concat_needs_an_encoding_for_each_part():
+    part = np.zeros((1, 2), np.int8)
+    with pytest.raises(ValueError, match="zip"):
+        concat([part, part], [Encoding(INT8, 1.0, 0)], Encoding(INT8, 1.0, 0), 1)
+
+
+@given(QTYPES, scales())
+def test_views_with_strides_go_through_the_tables(qtype, scale):
+    by, to = Encoding(qtype, scale, 0), Encoding(UINT8, scale, 7)
+    values = integers(0, (6, 8), qtype)
+    np.testing.assert_array_equal(requantize(values[::2, ::-3], by, to), requantize(values, by, to)[::2, ::-3])
