@@ -13,16 +13,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from accel.errors import AccelError
+from accel.version import __version__
 
 if TYPE_CHECKING:
     from accel.api import Network, estimate, load_arch, load_network, simulate, verify
     from accel.result import Result
 
-__version__ = "0.1.0"
 __all__ = [
     "AccelError",
     "Network",
     "Result",
+    "__version__",
     "estimate",
     "load_arch",
     "load_network",

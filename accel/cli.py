@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -269,7 +269,7 @@ def _report(
     csv: bool,
     out: Path | None,
     overwrite: bool,
-    outputs: dict[str, object] | None = None,
+    outputs: Mapping[str, Any] | None = None,
 ) -> None:
     if json:
         print(result.to_json())

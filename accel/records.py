@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import accel
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology, load_technology
 from accel.cost.area import area_of
@@ -25,6 +24,7 @@ from accel.result import (
     NumericError,
     Result,
 )
+from accel.version import __version__
 
 Array = npt.NDArray[Any]
 
@@ -71,7 +71,7 @@ def result_of(
         area=area_of(machine, technology),
         accuracy=seen_or_nothing.accuracy,
         output_sha256={name: _digest(values) for name, values in seen_or_nothing.outputs.items()},
-        accel_version=accel.__version__,
+        accel_version=__version__,
     )
 
 

@@ -95,7 +95,8 @@ class _Emitter:
         return Layer(op, mapping, Actions(**self.actions))
 
     def _array_layer(self, op: FlowOp, mapping: ArrayMapping) -> None:
-        accumulator, room = 0, ()
+        accumulator = 0
+        room: tuple[int, ...] = ()
         for tile, first, last in array_tiles(op, mapping):
             ranges = self._ranges(op, tile)
             weight, weight_load = self._load_weights(op, tile, last)

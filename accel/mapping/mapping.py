@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
 
+from accel.arch.spec import Dataflow
 from accel.flow.ir import FlowOp, Range
 
 
@@ -18,7 +19,7 @@ class ArrayMapping:
     its k tiles before it is requantized, so partial sums never leave the chip.
     """
 
-    dataflow: str
+    dataflow: Dataflow
     g: int
     b: int
     oh: int
@@ -102,9 +103,9 @@ def array_tiles(op: FlowOp, mapping: ArrayMapping) -> Iterator[tuple[ArrayTile, 
     pixels = list(product(cut(size["b"], mapping.b), cut(size["oh"], mapping.oh), cut(size["ow"], mapping.ow)))
     channels, ks = cut(size["n"], mapping.n), cut(depth, mapping.k)
     for g in cut(size["g"], mapping.g):
-        pairs = product(pixels, channels)
+        pairs = list(product(pixels, channels))
         if mapping.outer == "channels":
-            pairs = ((pixel, n) for n, pixel in product(channels, pixels))
+            pairs = [(pixel, n) for n, pixel in product(channels, pixels)]
         for (b, oh, ow), n in pairs:
             for k in ks:
                 yield ArrayTile(g, b, oh, ow, n, k), k[0] == 0, k[1] == depth

@@ -55,10 +55,14 @@ class _Engine:
         count = len(program.instructions)
         self.done = [self.env.event() for _ in range(count)]
         self.consumed: dict[int, simpy.Event] = {}
-        self.timeline = Timeline(*([0] * count for _ in range(5)), order=[])
+        self.timeline = Timeline([0] * count, [0] * count, [0] * count, [0] * count, [0] * count, order=[])
 
     def run(self) -> Timeline:
-        weights, activations, computes, vectors, stores = [], [], [], [], []
+        weights: list[Load] = []
+        activations: list[Load] = []
+        computes: list[Compute] = []
+        vectors: list[Vector] = []
+        stores: list[Store] = []
         for instruction in self.program.instructions:
             match instruction:
                 case Load():

@@ -204,7 +204,8 @@ class ArrayLayer:
 
     def _add_bias(self, sums: Array, bias: npt.NDArray[np.int64], seen: Seen) -> Array:
         if self.safe:
-            return sums + bias.astype(sums.dtype)
+            safe_totals: Array = sums + bias.astype(sums.dtype)
+            return safe_totals
         exact = sums.astype(np.int64) + bias
         narrow = wrap if self.sums.overflow == "wrap" else saturate
         totals = narrow(exact, self.sums.accumulator_bits)
