@@ -152,10 +152,11 @@ class FlowOp:
         if self.is_view:
             return f"{head}\n  {self.write.tensor} = {self.reads[0].tensor}"
         operands = [str(access) for access in self.reads]
+        then = "".join(f", then {node.name}" for node in self.epilogue)
         if self.weight is not None:
-            return f"{head}\n  {self.write} += {operands[0]} * {self.weight}"
+            return f"{head}\n  {self.write} += {operands[0]} * {self.weight}{then}"
         reduces = any(dim.reduction for dim in self.dims)
-        return f"{head}\n  {self.write} {'<-' if reduces else '='} {self.kind}({', '.join(operands)})"
+        return f"{head}\n  {self.write} {'<-' if reduces else '='} {self.kind}({', '.join(operands)}){then}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,6 +164,8 @@ class Flow:
     """All loop nests of a network, in execution order."""
 
     name: str
+    path: str
+    """The file it came from; errors name it."""
     ops: tuple[FlowOp, ...]
     tensors: dict[str, Tensor]
     inputs: tuple[str, ...]

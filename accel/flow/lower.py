@@ -31,7 +31,7 @@ def lower(graph: Graph) -> Flow:
         else:
             write = replace(ops[host].write, tensor=node.output)
             ops[host] = replace(ops[host], write=write, epilogue=(*ops[host].epilogue, node))
-    return Flow(graph.name, tuple(ops), graph.tensors, graph.inputs, graph.outputs)
+    return Flow(graph.name, graph.path, tuple(ops), graph.tensors, graph.inputs, graph.outputs)
 
 
 def _host(graph: Graph, node: Node, ops: list[FlowOp]) -> int | None:

@@ -28,7 +28,7 @@ from accel.graph.ir import (
 )
 from accel.graph.onnx.session import run_with_all_outputs
 from accel.graph.rebase import from_file, to_file
-from accel.numerics.pool import Mean
+from accel.numerics.pool import Mean, pad
 
 Array = npt.NDArray[Any]
 _MICROSOFT = "com.microsoft"
@@ -49,6 +49,8 @@ def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array
     feeds = {f"x{index}": to_file(source, inputs[index]) for index, source in enumerate(sources)}
     if isinstance(node.op, Linear):
         feeds["x0"] = feeds["x0"].reshape(-1, sources[0].shape[-1])
+    if isinstance(node.op, MaxPool):
+        feeds["x0"] = pad(feeds["x0"], node.op.pads, np.iinfo(feeds["x0"].dtype).min)
     model = _Model()
     _describe(model, node, sources, out)
     y = from_file(out, run_with_all_outputs(model.build(feeds), feeds)["y"])
@@ -98,8 +100,9 @@ def _describe(model: _Model, node: Node, sources: list[Tensor], out: Tensor) -> 
             parts = [text for index, part in enumerate(sources) for text in (f"x{index}", *model.encoding(part))]
             model.add("QLinearConcat", [*model.encoding(out), *parts], "y", _MICROSOFT, axis=op.axis)
         case MaxPool():
-            walk: dict[str, Any] = {"strides": op.strides, "dilations": op.dilations, "pads": op.pads}
-            model.add("MaxPool", ["x0"], "y", kernel_shape=op.kernel, **walk)
+            # Padded already: onnxruntime refuses pads as large as the kernel, which ceil_mode and dilations can bring.
+            window: dict[str, Any] = {"kernel_shape": op.kernel, "strides": op.strides, "dilations": op.dilations}
+            model.add("MaxPool", ["x0"], "y", **window)
         case AveragePool():
             _describe_mean(model, op, sources[0], out)
         case Requantize():

@@ -88,7 +88,7 @@ def _search_array(op: FlowOp, flow: Flow, machine: Machine) -> ArrayMapping:
                 priced.append((*_array_cost(op, mapping, timing, footprint, flow, machine), mapping))
     if not priced:
         assert smallest is not None
-        raise _does_not_fit(op, smallest, machine)
+        raise _does_not_fit(op, smallest, flow, machine)
     return _fewest_tiles(priced)
 
 
@@ -252,7 +252,7 @@ def _search_vector(op: FlowOp, flow: Flow, machine: Machine) -> VectorMapping:
         priced.append((count * max(transfer, cycles, refill) + exposed, count, VectorMapping(b, c, h, w)))
     if not priced:
         assert smallest is not None
-        raise _does_not_fit(op, smallest, machine)
+        raise _does_not_fit(op, smallest, flow, machine)
     return _fewest_tiles(priced)
 
 
@@ -271,13 +271,13 @@ def _total(footprint: _Footprint) -> int:
     return footprint.weight + footprint.activation + footprint.accumulator
 
 
-def _does_not_fit(op: FlowOp, smallest: _Footprint, machine: Machine) -> AccelError:
-    parts = [
-        f"{need} bytes in the {name} buffer, which has room for {room} ({need - room} too few)"
-        for name, (need, room) in smallest.excess(machine).items()
-    ]
+def _does_not_fit(op: FlowOp, smallest: _Footprint, flow: Flow, machine: Machine) -> AccelError:
+    parts = []
+    for name, (need, room) in smallest.excess(machine).items():
+        part = "a half of it" if getattr(machine.buffers, name).double_buffered else "it"
+        parts.append(f"{need} bytes in the {name} buffer, and {part} holds {room} ({need - room} too few)")
     return AccelError(
-        f"the smallest tile of {op.name} needs {' and '.join(parts)} on machine {machine.name}",
-        f"{op.node.name}",
+        f"the smallest tile needs {', '.join(parts)} on machine {machine.name}",
+        f"{flow.path}:{op.node.name}",
         "enlarge the buffer, or turn its double buffering off",
     )

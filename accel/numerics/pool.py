@@ -44,7 +44,7 @@ def max_pool(
     x: IntArray, kernel: Pair, strides: Pair = (1, 1), dilations: Pair = (1, 1), pads: Pads = (0, 0, 0, 0)
 ) -> IntArray:
     """Maximum over each window; padding never wins."""
-    padded = _pad(x, pads, np.iinfo(x.dtype).min)
+    padded = pad(x, pads, np.iinfo(x.dtype).min)
     views = _taps(padded, kernel, strides, dilations)
     result = next(views).copy()
     for view in views:
@@ -78,7 +78,7 @@ def average_pool(
     mean
         The formula.
     """
-    padded = _pad(x, pads, by.zero_point)
+    padded = pad(x, pads, by.zero_point)
     rows = _covered(x.shape[2], kernel[0], strides[0], pads[0], pads[2], count_include_pad)
     columns = _covered(x.shape[3], kernel[1], strides[1], pads[1], pads[3], count_include_pad)
     count = np.outer(rows, columns).astype(np.float32)
@@ -130,7 +130,8 @@ def _covered(size: int, kernel: int, stride: int, before: int, after: int, inclu
     return np.minimum(starts + kernel, size) - np.maximum(starts, 0)
 
 
-def _pad(x: IntArray, pads: Pads, value: int) -> IntArray:
+def pad(x: IntArray, pads: Pads, value: int) -> IntArray:
+    """Images with a border of ``value``."""
     if not any(pads):
         return x
     top, left, bottom, right = pads
