@@ -95,7 +95,8 @@ def _sink(graph: Graph, commutes: Callable[[Node, Tensor], bool]) -> Graph:
         moved = replace(source, name=_fresh(tensors, f"{node.output}_quantized"), shape=out.shape)
         tensors[moved.name] = moved
         after = Node(_fresh_node(nodes, maker.name), maker.op, (moved.name,), node.output, maker.origin)
-        nodes += [replace(node, inputs=(source.name,), output=moved.name), after]
+        origin = _joined(maker.origin, node.origin)
+        nodes += [replace(node, inputs=(source.name,), output=moved.name, origin=origin), after]
         makers[node.output] = after
     return remove_dead(_rebuilt(replace(graph, tensors=tensors), nodes))
 
@@ -169,7 +170,8 @@ def drop_identities(graph: Graph) -> Graph:
         if not _is_identity(graph, node):
             nodes.append(node)
         elif (maker := _sole_maker(graph, nodes, node.inputs[0])) is not None:
-            nodes[maker] = replace(nodes[maker], output=node.output)
+            origin = _joined(nodes[maker].origin, node.origin)
+            nodes[maker] = replace(nodes[maker], output=node.output, origin=origin)
         elif node.output not in graph.outputs:
             alias[node.output] = node.inputs[0]
         else:

@@ -19,6 +19,10 @@ _TYPES: dict[np.dtype[Any], QType] = {
     np.dtype(np.uint8): QType(8, signed=False),
 }
 _SYMMETRIC_WEIGHTS = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
+_PREPROCESS = (
+    "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
+    "which merges constants into the layers before them"
+)
 _SAME_SCALE = 1e-5
 """Two computations of one float32 product agree to far less than this; different scales do not."""
 
@@ -85,8 +89,13 @@ class Builder:
         if name in self.tensors:
             return self.tensors[name]
         if name in self.scaled or name in self.constants:
-            raise Unsupported(f"it computes with the constant {name!r} where an activation is expected")
+            raise self.constant_operand(name)
         raise Unsupported(f"its input {name!r} is an integer tensor whose scale nothing states")
+
+    @staticmethod
+    def constant_operand(name: str) -> Unsupported:
+        """What to raise where a constant stands in an activation's place."""
+        return Unsupported(f"it computes with the constant {name!r} where an activation is expected", _PREPROCESS)
 
     def real(self, name: str) -> Tensor:
         """A float32 activation."""
@@ -124,7 +133,7 @@ class Builder:
         if not name:
             raise Unsupported(f"it has no {what}")
         if name not in self.constants:
-            raise Unsupported(f"its {what} {name!r} is not constant")
+            raise Unsupported(f"its {what} {name!r} must be constant")
         return self.constants[name]
 
     def scales(self, name: str) -> FloatArray:
@@ -160,7 +169,7 @@ class Builder:
             return self.scaled[name]
         if name in self.constants:
             raise Unsupported(f"its weights {name!r} are {self.constants[name].dtype}, not quantized")
-        raise Unsupported(f"its weights {name!r} are not constant")
+        raise Unsupported(f"its weights {name!r} must be constant")
 
     def accumulator_bias(
         self, name: str, x_scale: float, weight: Weight, node: SourceNode

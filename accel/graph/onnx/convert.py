@@ -14,7 +14,7 @@ from accel.graph.onnx.source import Array, Source, SourceNode
 from accel.graph.problems import Problem, refuse
 
 _CONVERTERS = quantized.CONVERTERS | real.CONVERTERS
-_SUPPORTED = "supported are " + ", ".join(sorted({op_type for _, op_type in _CONVERTERS}))
+SUPPORTED = "supported are " + ", ".join(sorted({op_type for _, op_type in _CONVERTERS}))
 
 
 def convert(source: Source) -> Graph:
@@ -65,8 +65,8 @@ def _convert_node(builder: Builder, node: SourceNode) -> None:
     elif key in _CONVERTERS:
         _CONVERTERS[key](builder, node)
     else:
-        domain = f"{node.domain}." if node.domain else ""
-        raise Unsupported(f"the operation {domain}{node.op_type} is not supported", _SUPPORTED)
+        where = f" of {node.domain}" if node.domain else ""
+        raise Unsupported(f"the operation{where} is not supported", SUPPORTED)
 
 
 def _is_constant(builder: Builder, node: SourceNode) -> bool:

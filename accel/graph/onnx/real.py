@@ -77,9 +77,9 @@ def _add_bias(builder: Builder, node: SourceNode, bias: str, product: str) -> No
     maker = next((made for made in builder.nodes if made.output == product), None)
     sole = len(builder.source.readers(product)) == 1 and product not in builder.source.outputs
     if maker is None or not isinstance(maker.op, Linear) or maker.op.bias is not None or not sole:
-        raise Unsupported(f"it adds the constant {bias!r} to something that is not a MatMul's result")
-    shape = builder.source.constants[bias].shape if bias in builder.source.constants else ()
-    if len([size for size in shape if size > 1]) > 1:
+        raise builder.constant_operand(bias)
+    shape = builder.scaled[bias].values.shape if bias in builder.scaled else builder.constants[bias].shape
+    if any(size > 1 for size in shape[:-1]):
         raise Unsupported(f"it adds the constant {bias!r}, which is not one value for each output feature")
     scale = builder.real_scale(maker.inputs[0])
     values = builder.accumulator_bias(bias, scale, maker.op.weight, node)

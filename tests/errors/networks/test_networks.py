@@ -1,0 +1,400 @@
+"""One bad network for each message, with its exact text. ``NET`` stands for the file's path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from accel.errors import AccelError
+from accel.graph.onnx import load_network
+from accel.graph.onnx.convert import SUPPORTED
+from tests.graph.models import INT8, MICROSOFT, Model
+
+SYMMETRIC = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
+PREPROCESS = (
+    "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
+    "which merges constants into the layers before them"
+)
+
+
+def small(**changes: object) -> onnx.ModelProto:
+    """x -> Quantize -> QLinearConv -> Dequantize -> y, with one thing changed."""
+    model = Model()
+    shape = changes.get("shape", (1, 3, 8, 8))
+    x = model.input("x", shape, np.float32)
+    scale = changes.get("scale", np.float32(0.5))
+    encoding = [model.constant(scale, name="x_scale"), model.constant(np.int8(0), name="x_zero")]
+    weights = changes.get("weights", np.ones((4, 3, 3, 3), np.int8))
+    zero = changes.get("weight_zero", np.zeros((), weights.dtype))
+    kernel = [
+        model.constant(weights, name="w"),
+        model.constant(changes.get("weight_scale", np.float32(0.1)), name="w_scale"),
+        model.constant(zero, name="w_zero"),
+    ]
+    q = model.node("QuantizeLinear", [x, *encoding], "x_q", name="quantize")
+    out = model.encoding(1.0, 0, np.int8)
+    extra = [model.constant(changes["bias"], name="b")] if "bias" in changes else []
+    model.node("QLinearConv", [q, *encoding, *kernel, *out, *extra], "c", name="conv", **changes.get("conv", {}))
+    model.node("DequantizeLinear", ["c", *out], "y", name="dequantize")
+    return model.proto("y")
+
+
+def between(
+    op_types: list[tuple[str, list[str], str]], dtype: np.dtype = INT8, **attributes: object
+) -> onnx.ModelProto:
+    """Float nodes between DequantizeLinear and QuantizeLinear."""
+    model = Model()
+    encoding = model.encoding(0.5, 0, dtype)
+    model.node("DequantizeLinear", [model.input("x", (1, 4, 6, 6), dtype), *encoding], "real", name="dequantize")
+    for op_type, inputs, output in op_types:
+        model.node(op_type, inputs, output, name=output, **(attributes if op_type != "Relu" else {}))
+    model.node("QuantizeLinear", [op_types[-1][2], *encoding], "y", name="quantize")
+    return model.proto("y")
+
+
+def product(left: str, right: str) -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    for name in ("a", "b"):
+        model.node("DequantizeLinear", [model.input(name, (4, 4), INT8), *encoding], f"{name}_real", name=f"{name}_dq")
+    model.constant(np.eye(4), np.float32, "floats")
+    model.node("MatMul", [left, right], "p", name="product")
+    model.node("QuantizeLinear", ["p", *encoding], "y", name="quantize")
+    return model.proto("y")
+
+
+def float_network() -> onnx.ModelProto:
+    model = Model()
+    weight = model.constant(np.ones((4, 3, 3, 3)), np.float32)
+    model.node("Conv", [model.input("x", (1, 3, 8, 8)), weight], "y", name="conv")
+    return model.proto("y")
+
+
+def versions(**fields: int) -> onnx.ModelProto:
+    proto = small()
+    proto.ir_version = fields.get("ir", proto.ir_version)
+    proto.opset_import[0].version = fields.get("opset", 17)
+    return proto
+
+
+def rewired(**inputs: str) -> onnx.ModelProto:
+    """``small`` with inputs of nodes renamed: ``conv="nowhere"`` is the convolution's first input."""
+    proto = small()
+    for node in proto.graph.node:
+        if node.name in inputs:
+            node.input[0] = inputs[node.name]
+    return proto
+
+
+def without_input(name: str, index: int) -> onnx.ModelProto:
+    proto = small()
+    node = next(node for node in proto.graph.node if node.name == name)
+    del node.input[index:]
+    return proto
+
+
+def computed_weights() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.node[1].input[3] = "w_in"
+    proto.graph.input.append(helper.make_tensor_value_info("w_in", onnx.TensorProto.INT8, (4, 3, 3, 3)))
+    return proto
+
+
+def other_scale() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0.75, np.float32), "other"))
+    proto.graph.node[1].input[1] = "other"
+    return proto
+
+
+def twice_made() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.node.append(helper.make_node("Relu", ["c"], ["x_q"], name="again"))
+    return proto
+
+
+def cyclic() -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    x = model.input("x", (1, 4), INT8)
+    model.node("QLinearAdd", [x, *encoding, "b", *encoding, *encoding], "a", MICROSOFT, name="first")
+    model.node("Identity", ["a"], "b", name="second")
+    return model.proto("b")
+
+
+def several() -> onnx.ModelProto:
+    return between(
+        [("Relu", ["real"], "r"), ("Sigmoid", ["r"], "s"), ("LRN", ["s"], "l"), ("Softmax", ["l"], "m")], size=3
+    )
+
+
+def softmax_tail() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.node.append(helper.make_node("Softmax", ["y"], ["probabilities"], name="softmax"))
+    proto.graph.output[0].name = "probabilities"
+    return proto
+
+
+def float_tail() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.node.append(helper.make_node("AveragePool", ["y"], ["z"], name="last_mean", kernel_shape=[2, 2]))
+    proto.graph.output[0].name = "z"
+    return proto
+
+
+def two_readers() -> onnx.ModelProto:
+    proto = between([("AveragePool", ["real"], "mean"), ("Relu", ["mean"], "r")], kernel_shape=[2, 2])
+    scale, zero = proto.graph.node[0].input[1:]
+    proto.graph.node.append(helper.make_node("QuantizeLinear", ["mean", scale, zero], ["other"], name="other"))
+    proto.graph.output.append(onnx.ValueInfoProto(name="other"))
+    return proto
+
+
+def constant_added() -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    x = model.input("x", (1, 4), INT8)
+    constant = model.constant([1, 2, 3, 4], np.int8, "ones")
+    model.node("QLinearAdd", [x, *encoding, constant, *encoding, *encoding], "y", MICROSOFT, name="add")
+    return model.proto("y")
+
+
+def one_dimensional() -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    x = model.input("x", (1, 3, 8), INT8)
+    model.node("QLinearConv", [x, *encoding, *model.weights((4, 3, 3), False), *encoding], "y", name="conv")
+    return model.proto("y")
+
+
+CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
+    "float network": (
+        float_network,
+        "NET: is a float network: it holds no QuantizeLinear, DequantizeLinear or QLinear operation; "
+        "quantize it with onnxruntime.quantization.quantize_static",
+    ),
+    "newer IR version": (
+        lambda: versions(ir=99),
+        f"NET: has IR version 99, and onnx {onnx.__version__} reads up to {onnx.IR_VERSION}; "
+        "upgrade onnx, or set model.ir_version lower and save again",
+    ),
+    "newer opset": (
+        lambda: versions(opset=999),
+        f"NET: has opset 999, and 10 to {onnx.defs.onnx_opset_version()} are supported; "
+        "convert it with onnx.version_converter.convert_version",
+    ),
+    "older opset": (
+        lambda: versions(opset=9),
+        f"NET: has opset 9, and 10 to {onnx.defs.onnx_opset_version()} are supported; "
+        "convert it with onnx.version_converter.convert_version",
+    ),
+    "dynamic batch": (
+        lambda: small(shape=("N", 3, 8, 8)),
+        "NET: input 'x' has the dynamic shape (N, 3, 8, 8); fix it with "
+        "python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name x --input_shape 1,3,8,8 in.onnx out.onnx",
+    ),
+    "unsupported operation": (
+        softmax_tail,
+        f"NET:softmax: Softmax cannot be imported: the operation is not supported; {SUPPORTED}",
+    ),
+    "several unsupported nodes": (
+        several,
+        "NET: 3 nodes cannot be imported:\n"
+        "  s (Sigmoid): the operation is not supported\n"
+        "  l (LRN): the operation is not supported\n"
+        f"  m (Softmax): the operation is not supported; \n{SUPPORTED}",
+    ),
+    "float tail": (
+        float_tail,
+        "NET: 2 nodes cannot be imported:\n"
+        "  dequantize (dequantize): its result 'y' is float32, read by 'last_mean'\n"
+        "  last_mean (average_pool): it reads 'y' as float32",
+    ),
+    "float result read twice": (
+        two_readers,
+        "NET: 3 nodes cannot be imported:\n"
+        "  dequantize (dequantize): its result 'real' is float32, read by 'mean'\n"
+        "  mean (average_pool): it reads 'real' as float32\n"
+        "  r (requantize): it reads 'mean' as float32",
+    ),
+    "scale zero": (
+        lambda: small(scale=np.float32(0)),
+        "NET:quantize: QuantizeLinear cannot be imported: its scale 'x_scale' is 0, and scales are positive and finite",
+    ),
+    "scale negative": (
+        lambda: small(weight_scale=np.array([0.5, 0.5, -0.25, 0.5], np.float32)),
+        "NET:conv: QLinearConv cannot be imported: its scale 'w_scale' is -0.25, and scales are positive and finite",
+    ),
+    "scale not a number": (
+        lambda: small(weight_scale=np.float32("nan")),
+        "NET:conv: QLinearConv cannot be imported: its scale 'w_scale' is nan, and scales are positive and finite",
+    ),
+    "scale of float64": (
+        lambda: small(scale=np.float64(0.5)),
+        "NET:quantize: QuantizeLinear cannot be imported: its scale 'x_scale' is float64, and float32 is supported",
+    ),
+    "missing scale": (
+        lambda: without_input("quantize", 1),
+        "NET:quantize: QuantizeLinear cannot be imported: it has no scale",
+    ),
+    "scale for each channel of activations": (
+        lambda: small(scale=np.full(3, 0.5, np.float32)),
+        "NET:quantize: QuantizeLinear cannot be imported: its scale 'x_scale' has 3 values, and activations take one",
+    ),
+    "multiplier overflows": (
+        lambda: small(weight_scale=np.float32(1e38), scale=np.float32(1e38)),
+        "NET:conv: its input scale x weight scale / output scale is not finite",
+    ),
+    "reader with another scale": (
+        other_scale,
+        "NET:conv: QLinearConv cannot be imported: it reads 'x_q' with scale 0.75 and zero point 0, "
+        "but that was written with scale 0.5 and zero point 0",
+    ),
+    "weights that are not constant": (
+        computed_weights,
+        "NET:conv: QLinearConv cannot be imported: its weights 'w_in' must be constant",
+    ),
+    "activation times activation": (
+        lambda: product("a_real", "b_real"),
+        "NET:product: MatMul cannot be imported: it multiplies two activations, "
+        "and one operand must be constant weights",
+    ),
+    "float weights": (
+        lambda: product("a_real", "floats"),
+        "NET:product: MatMul cannot be imported: its weights 'floats' are float32, not quantized",
+    ),
+    "weights on the left": (
+        lambda: product("floats", "a_real"),
+        "NET:product: MatMul cannot be imported: its weights 'a_real' must be constant",
+    ),
+    "weight zero point": (
+        lambda: small(weight_zero=np.array([0, 0, 3, 0], np.int8), weight_scale=np.full(4, 0.1, np.float32)),
+        "NET:conv: QLinearConv cannot be imported: its weights 'w' have zero point 3, and 0 is supported; " + SYMMETRIC,
+    ),
+    "uint8 weights around 128": (
+        lambda: small(weights=np.full((4, 3, 3, 3), 130, np.uint8), weight_zero=np.uint8(128)),
+        "NET:conv: QLinearConv cannot be imported: its weights 'w' have zero point 128, and 0 is supported; "
+        + SYMMETRIC,
+    ),
+    "int16 activations": (
+        lambda: between([("Relu", ["real"], "r")], np.dtype(np.int16)),
+        "NET:dequantize: DequantizeLinear cannot be imported: 'constant1' is int16, and int8 and uint8 are supported",
+    ),
+    "int32 weights": (
+        lambda: small(weights=np.ones((4, 3, 3, 3), np.int32)),
+        "NET:conv: QLinearConv cannot be imported: 'w' is int32, and int8 and uint8 are supported",
+    ),
+    "float bias of an integer convolution": (
+        lambda: small(bias=np.ones(4, np.float32)),
+        "NET:conv: QLinearConv cannot be imported: its bias 'b' is float32, and int32 is supported",
+    ),
+    "bias of another length": (
+        lambda: small(bias=np.ones(3, np.int32)),
+        "NET:conv: QLinearConv cannot be imported: its bias has 3 values for 4 output channels",
+    ),
+    "channels do not agree": (
+        lambda: small(weights=np.ones((4, 2, 3, 3), np.int8)),
+        "NET:conv: QLinearConv cannot be imported: its input has 3 channels, and its weights [4, 2, 3, 3] "
+        "in 1 groups take 2",
+    ),
+    "kernel larger than the image": (
+        lambda: small(weights=np.ones((4, 3, 9, 3), np.int8)),
+        "NET:conv: QLinearConv cannot be imported: its kernel [9, 3] is larger than the padded image [8, 8]",
+    ),
+    "negative pads": (
+        lambda: small(conv={"pads": [-1, 0, 0, 0]}),
+        "NET:conv: QLinearConv cannot be imported: its strides (1, 1), dilations (1, 1) or pads (-1, 0, 0, 0) "
+        "are not those of an image",
+    ),
+    "convolution along one axis": (
+        one_dimensional,
+        "NET:conv: QLinearConv cannot be imported: its weights have 3 axes, "
+        "and two-dimensional convolutions (4 axes) are supported",
+    ),
+    "constant operand": (
+        constant_added,
+        "NET:add: QLinearAdd cannot be imported: it computes with the constant 'ones' where an activation is expected; "
+        + PREPROCESS,
+    ),
+    "mean over channels": (
+        lambda: between([("ReduceMean", ["real"], "m")], axes=[1]),
+        "NET:m: ReduceMean cannot be imported: it reduces axes [1] of [1, 4, 6, 6], "
+        "and height and width (2, 3) are supported",
+    ),
+    "transposed activation": (
+        lambda: between([("Transpose", ["real"], "t")]),
+        "NET:t: Transpose cannot be imported: it transposes an activation, and only weights can be transposed",
+    ),
+    "dangling input": (lambda: rewired(conv="nowhere"), "NET:conv: reads 'nowhere', which nothing produces"),
+    "made twice": (twice_made, "NET:again: tensor 'x_q' is produced more than once"),
+    "cycle": (cyclic, "NET: nodes first, second form a cycle"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_message(case: str, tmp_path: Path) -> None:
+    build, expected = CASES[case]
+    path = tmp_path / "net.onnx"
+    onnx.save(build(), str(path))
+    with pytest.raises(AccelError) as error:
+        load_network(path)
+    assert str(error.value) == expected.replace("NET", str(path))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(AccelError) as error:
+        load_network(tmp_path / "none.onnx")
+    assert str(error.value) == f"{tmp_path}/none.onnx: no such file"
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(AccelError) as error:
+        load_network(tmp_path)
+    assert str(error.value) == f"{tmp_path}: is a directory; name the .onnx file in it"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"this is no network\n", "is not an ONNX model, or is cut short (19 bytes); export or copy the file again"),
+        (b"\x00" * 64, "is not an ONNX model, or is cut short (64 bytes); export or copy the file again"),
+    ],
+)
+def test_not_onnx(data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(data)
+    with pytest.raises(AccelError) as error:
+        load_network(path)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_every_cut_is_noticed(tmp_path: Path) -> None:
+    whole = small().SerializeToString()
+    path = tmp_path / "net.onnx"
+    for length in range(1, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(AccelError):
+            load_network(path)
+
+
+def test_missing_external_data(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(small(), str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    (tmp_path / "net.data").unlink()
+    with pytest.raises(AccelError) as error:
+        load_network(path)
+    assert (
+        str(error.value) == f"{path}: its external data net.data is missing; keep the data file beside the .onnx file"
+    )
+
+
+def test_external_data_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(small(), str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    assert [node.name for node in load_network(path).nodes] == ["quantize", "conv", "dequantize"]
