@@ -38,7 +38,7 @@ class Timeline:
     stretch: list[int]
     """Cycles by which a buffer port too narrow for the tile slowed the array down."""
     order: list[int]
-    """The instructions in the order in which their effects are visible."""
+    """The instructions as they take effect: a Compute when it has consumed its operands, the others when done."""
 
 
 def run(program: Program, machine: Machine) -> Timeline:
@@ -122,6 +122,7 @@ class _Engine:
             yield self.env.timeout(issue + stretch)
             self.timeline.consumed[instruction.index] = int(self.env.now)
             self.consumed[instruction.index].succeed()
+            self.timeline.order.append(instruction.index)
             self._finish_after(instruction, timing.tail_cycles(instruction.stream))
 
     def _stationary_ready(self, instruction: Compute, mapping: ArrayMapping) -> int:
@@ -151,6 +152,7 @@ class _Engine:
         timeout.callbacks.append(lambda _: self._finish(instruction))
 
     def _finish(self, instruction: Instruction) -> None:
-        self.timeline.order.append(instruction.index)
+        if not isinstance(instruction, Compute):
+            self.timeline.order.append(instruction.index)
         self.timeline.done[instruction.index] = int(self.env.now)
         self.done[instruction.index].succeed()

@@ -61,6 +61,12 @@ def test_narrow_sums_overflow_as_the_golden_model_says(dataflow, overflow) -> No
     )
 
 
+def test_a_slot_may_be_filled_again_while_its_last_wave_drains() -> None:
+    """A fast memory refills the weight slot within the 22 cycles that results of a 12x12 array are under way."""
+    buffers = (2 * 12 * 12, 4096, 4096)
+    check(residual_network(), machine(12, 12, buffers=buffers, bandwidth="256 B/cycle", latency="1 cycles"))
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 1000),
@@ -74,9 +80,10 @@ def test_narrow_sums_overflow_as_the_golden_model_says(dataflow, overflow) -> No
     activation=st.sampled_from(["int8", "uint8", "int12"]),
     buffers=st.tuples(st.integers(200, 3000), st.integers(1000, 4000), st.integers(700, 4000)),
     bandwidth=st.sampled_from(["0.5 B/cycle", "3 B/cycle", "64 B/cycle"]),
+    latency=st.sampled_from(["1 cycles", "20 cycles"]),
 )
 def test_any_machine_any_tiling(
-    seed, rows, columns, dataflow, overlap, double_buffered, batch, size, activation, buffers, bandwidth
+    seed, rows, columns, dataflow, overlap, double_buffered, batch, size, activation, buffers, bandwidth, latency
 ) -> None:
     arch = machine(
         rows,
@@ -87,5 +94,6 @@ def test_any_machine_any_tiling(
         buffers=buffers,
         double_buffered=double_buffered,
         bandwidth=bandwidth,
+        latency=latency,
     )
     check(residual_network(seed, batch, size), arch)
