@@ -47,7 +47,8 @@ class FloatNetwork:
         try:
             self.session = exposed_session(model)
         except Exception as error:  # onnxruntime raises a class of its own for each status code
-            raise AccelError(f"onnxruntime cannot run it: {error}", self.path) from error
+            reason = " ".join(str(error).split())
+            raise AccelError(f"onnxruntime cannot load it: {reason}", self.path) from error
 
     def tensors(self, images: npt.ArrayLike) -> dict[str, FloatArray]:
         """Run one batch: the float values that belong to each integer tensor, by the integer tensor's name.
@@ -61,7 +62,8 @@ class FloatNetwork:
         try:
             values = feeds | all_outputs(self.session, feeds)
         except Exception as error:  # onnxruntime raises a class of its own for each status code
-            raise AccelError(f"onnxruntime cannot run it: {error}", self.path) from error
+            reason = " ".join(str(error).split())
+            raise AccelError(f"onnxruntime cannot run it on these images: {reason}", self.path) from error
         return {name: values[partner] for name, partner in self.partners.items() if partner in values}
 
 
