@@ -1,0 +1,120 @@
+"""The kernels and the laws against an array built from registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accel.arch.spec import ArraySpec
+from accel.arch.timing import ArrayTiming
+from accel.numerics.qtype import QType
+from accel.sim.array import Sums, compute_tile, moving_layout
+from tests.differential.pe_by_pe import Adder, simulate
+
+DATAFLOWS = ("weight_stationary", "output_stationary", "input_stationary")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A small machine and a small tile."""
+
+    array: ArraySpec
+    sums: Sums
+    activation: QType
+    weight: QType
+    m: int
+    k: int
+    n: int
+    first: bool
+    seed: int
+
+    @property
+    def dataflow(self) -> str:
+        return self.array.dataflow[0]
+
+    def operands(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Activations (m, k), weights (k, n), accumulators (m, n); extremes are drawn often."""
+        rng = np.random.default_rng(self.seed)
+        half = 1 << (self.sums.accumulator_bits - 1)
+        old = np.zeros((self.m, self.n), np.int64)
+        if not self.first:
+            old = rng.integers(-half, half - 1, old.shape, endpoint=True)
+        return (
+            draw(rng, self.activation, (self.m, self.k)),
+            draw(rng, self.weight, (self.k, self.n)),
+            old,
+        )
+
+
+def draw(rng: np.random.Generator, qtype: QType, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+    values = rng.integers(qtype.min, qtype.max, shape, endpoint=True)
+    extremes = rng.choice([qtype.min, qtype.max], shape)
+    return np.where(rng.random(shape) < 0.3, extremes, values)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    size, latency = st.integers(1, 6), st.sampled_from([0, 0, 0, 1, 2])
+    hop = st.sampled_from([1, 1, 1, 2, 3])
+    array = ArraySpec(
+        rows=draw(size),
+        columns=draw(size),
+        dataflow=(draw(st.sampled_from(DATAFLOWS)),),
+        overlap=draw(st.sampled_from(["none", "double_buffered"])),
+        short_folds=draw(st.sampled_from(["overlapped", "serialized"])),
+        shift_out=draw(st.sampled_from(["down", "right", "none"])),
+        accumulator_preload=draw(st.booleans()),
+        multiplier_latency_cycles=draw(latency),
+        accumulate_latency_cycles=draw(latency),
+        vertical_hop_latency_cycles=draw(hop),
+        horizontal_hop_latency_cycles=draw(hop),
+        input_latency_cycles=draw(latency),
+        output_latency_cycles=draw(latency),
+    )
+    types = st.builds(QType, st.integers(1, 16), st.booleans())
+    activation, weight = draw(types), draw(types)
+    # A product fits the sums; where it only just does, sums overflow often.
+    least = max(8, activation.bits + weight.bits + (not activation.signed) + (not weight.signed))
+    partial = draw(st.integers(least, min(64, least + 6)) | st.sampled_from([32, 40, 64]).filter(lambda b: b >= least))
+    total = draw(st.integers(partial, min(64, partial + 4)) | st.sampled_from([64]))
+    extent = st.integers(1, 13)
+    return Case(
+        array=array,
+        sums=Sums(partial, total, draw(st.sampled_from(["wrap", "saturate"]))),
+        activation=activation,
+        weight=weight,
+        m=draw(extent),
+        k=draw(extent),
+        n=draw(extent),
+        first=draw(st.booleans()),
+        seed=draw(st.integers(0, 2**32)),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_kernels_and_laws(case: Case) -> None:
+    x, w, old = case.operands()
+    adders = tuple(Adder(bits, case.sums.overflow) for bits in (case.sums.partial_sum_bits, case.sums.accumulator_bits))
+    seen = simulate(case.array, case.dataflow, (x, w), old, (case.activation.bits, case.weight.bits), adders)
+
+    timing = ArrayTiming.of(case.array, case.dataflow)
+    layout = moving_layout(timing, case.m, case.k, case.n)
+    activations, weights = x.astype(case.activation.dtype), w.astype(case.weight.dtype)
+    moving, other = {
+        "weight_stationary": (activations.T, weights),
+        "output_stationary": (activations, weights),
+        "input_stationary": (weights, activations.T),
+    }[case.dataflow]
+    sums = old.copy()
+    counts = compute_tile(timing, case.sums, layout.fill(moving), other, sums, first=case.first, safe=False, threads=1)
+    assert sums.tolist() == seen.accumulators.tolist()
+    assert counts.overflows == seen.overflows
+
+    assert seen.cycles == timing.sequence_cycles([layout.stream] * counts.folds)
+    if case.dataflow != "output_stationary":
+        assert seen.first_row_cycles == timing.first_row_cycles
