@@ -105,7 +105,7 @@ def _write_arrays(path: Path, arrays: Arrays) -> None:
     """For ``numpy.load``. Unlike ``numpy.savez``, any tensor name will do, and equal arrays give equal bytes."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 

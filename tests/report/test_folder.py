@@ -244,6 +244,21 @@ def test_a_folder_with_a_record_is_complete(results, monkeypatch):
     assert "result.json" not in tree(results)
 
 
+def test_the_record_leaves_first(results, monkeypatch):
+    gone = []
+
+    def unlink(self):
+        if gone:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        gone.append(self.name)
+        os.unlink(self)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(AccelError, match="Input/output error"):
+        write_results(estimate(digits()), results, plots=False, overwrite=True)
+    assert gone == ["result.json"]
+
+
 def test_what_a_killed_run_left_does_not_stand_in_the_way(tmp_path):
     left = tmp_path / ".accel-unfinished-0123abcd"
     left.mkdir()

@@ -111,6 +111,9 @@ def test_errors_at_their_limits(levels_db, said, tmp_path):
     assert axes.get_title("left").startswith(f"Error by layer, against the float network: {said}\n")
     assert [text.get_text() for text in axes.texts] == ["exact"] * sum(not level < math.inf for level in levels_db)
     low, high = axes.get_ylim()
+    drawn = [line.get_ydata() for line in axes.lines if line.get_label() == "array layers"]
+    assert np.shape(drawn) == (1, 2)
+    assert np.all((low <= np.array(drawn)) & (np.array(drawn) <= high))
     assert all(low <= level <= high for level in levels_db if math.isfinite(level))
     figure.savefig(tmp_path / "error.png")
 
@@ -192,7 +195,7 @@ def test_no_figure_without_data(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("name", ["$a_b$", "a\\b", "ein Name, länger als die Achse je war", "<&>", "{x}", "%s"])
+@pytest.mark.parametrize("name", [r"$\frac$", "a\\b", "ein Name, länger als die Achse je war", "<&>", "{x}", "%s"])
 def test_any_name_can_be_drawn(name, tmp_path):
     result = dataclasses.replace(layers_like(digits(), {"name": name}), network=name, machine=name)
     for path in save_plots(result, tmp_path):
@@ -236,6 +239,12 @@ def test_labels_stay_in_their_field(places):
     assert len(labels) == len(markers)
     for label in labels:
         assert label.outside(field) == pytest.approx(0, abs=1e-6)
+
+
+def test_labels_of_one_place_do_not_hide_each_other():
+    markers = [Box(250, 170, 12, 12)] * 3
+    first, second, third = place_labels(markers, [(14.0, 8.0)] * 3, Box(250, 170, 500, 340))
+    assert first.overlap(second) == second.overlap(third) == first.overlap(third) == 0
 
 
 def test_labels_hide_nothing_where_there_is_room():

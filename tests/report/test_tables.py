@@ -158,7 +158,8 @@ def test_a_table_never_gives_up_its_first_columns():
     )
     assert "123456" in printed(fitted_table("t", columns, 19), 19)  # 12 + 1 + 6: the least there is
     assert "1.00 mJ" not in printed(fitted_table("t", columns, 26), 26)
-    assert "1.00 mJ" in printed(fitted_table("t", columns, 27), 27)
+    assert "123456 1.00 mJ" in printed(fitted_table("t", columns, 27), 27)
+    assert "123456  1.00 mJ" in printed(fitted_table("t", columns, 29), 29)  # with more room, wider gaps
 
 
 def test_totals():
