@@ -183,7 +183,6 @@ def compute_tile(
     layout = moving_layout(timing, m, depth, n)
     if lines.shape != layout.shape:
         raise ValueError(f"lines are {lines.shape}; {layout} makes them {layout.shape}")
-    other = np.ascontiguousarray(other)
     operand: IntArray = np.empty(0, np.int32 if other.dtype == np.uint16 else np.int16)
     out = accumulators.reshape(-1)
     if not np.shares_memory(out, accumulators):
@@ -192,11 +191,12 @@ def compute_tile(
     fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
 
     def step(part: IntArray) -> tuple[int, int]:
+        packed = kernels.pack_strips(other, part, operand)
         if timing.dataflow == "output_stationary":
-            return kernels.step_result_stays(lines, other, out, part, m, steps, fit, first, operand, partial)
+            return kernels.step_result_stays(lines, packed, out, part, n, m, steps, fit, first, partial)
         along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
         return kernels.step_operand_stays(
-            lines, other, out, part, layout.stream, along, across, steps, fit, first, operand, partial, accumulator
+            lines, packed, out, part, layout.stream, along, across, steps, fit, first, partial, accumulator
         )
 
     work = lines.size // max(1, layout.column_step) * len(strips) * LANES

@@ -188,7 +188,8 @@ def _switch_operands(
     for i in range(first, last + 1):
         r = _row_of_wave(age, i, steps)
         if r >= 0:
-            current[r * LANES + i] = held[(first_k + r) * LANES + i]
+            at = (first_k + r) * LANES + i
+            current[r * LANES + i] = held[at] if at < held.size else 0
 
 
 @compiled
@@ -224,9 +225,22 @@ def _hand_over(
 
 
 @compiled
+def pack_strips(matrix: IntArray, strips: IntArray, like: IntArray) -> IntArray:  # pragma: no cover
+    """(K, columns) to (strips, K * LANES) of ``like``'s type, zeros in lanes that no column has."""
+    depth = matrix.shape[0]
+    packed = np.zeros((strips.shape[0], depth * LANES), like.dtype)
+    for strip in range(strips.shape[0]):
+        column, width = strips[strip, 0], strips[strip, 1]
+        for k in range(depth):
+            for i in range(width):
+                packed[strip, k * LANES + i] = matrix[k, column + i]
+    return packed
+
+
+@compiled
 def step_operand_stays(
     lines: IntArray,
-    stationary: IntArray,
+    held: IntArray,
     out: IntArray,
     strips: IntArray,
     stream: int,
@@ -235,7 +249,6 @@ def step_operand_stays(
     steps: Folds,
     fit: Fit,
     first: bool,
-    operand_type: IntArray,
     partial_type: IntArray,
     accumulator_type: IntArray,
 ) -> tuple[int, int]:  # pragma: no cover
@@ -248,8 +261,8 @@ def step_operand_stays(
     ----------
     lines
         (used rows, H, length): the operand that moves right, laid out by ``LineLayout``.
-    stationary
-        (K, columns): the operand that stays; fold f holds row k in row k - f * rows of the array.
+    held
+        From ``pack_strips``: the operand that stays; fold f holds row k in row k - f * rows of the array.
     out
         The accumulator buffer, flat; result s of column n lives at s * stream_stride + n * column_stride.
     strips
@@ -258,8 +271,8 @@ def step_operand_stays(
         Operands, and so results, of each fold.
     first
         The accumulators start from 0 instead of from ``out``.
-    operand_type, partial_type, accumulator_type
-        Any arrays of the types that hold the stationary operand, and in which the array and the accumulators add.
+    partial_type, accumulator_type
+        Any arrays of the types in which the array and the accumulators add.
 
     Returns
     -------
@@ -268,8 +281,7 @@ def step_operand_stays(
     """
     rows, period, row_step, column_step = steps
     used_rows, phases, length = lines.shape
-    depth = stationary.shape[0]
-    folds = (depth + rows - 1) // rows
+    folds = (held.shape[1] // LANES + rows - 1) // rows
     reach = column_step * (LANES - 1)
     busy = folds * period + reach  # clocks from a row's first operand until its last lane is through
     clocks = busy + row_step * used_rows
@@ -278,17 +290,12 @@ def step_operand_stays(
     pitch = row_step * LANES
     partial = _aligned((used_rows + 1) * pitch, partial_type)
     accumulator = _aligned(period * LANES, accumulator_type)
-    held = _aligned(folds * used_rows * LANES, operand_type)
-    current = _aligned(used_rows * LANES, operand_type)
-    ones = np.ones(LANES, operand_type.dtype)
+    current = _aligned(used_rows * LANES, held)
+    ones = np.ones(LANES, held.dtype)
     lost = 0
 
     for strip in range(strips.shape[0]):
         column, width = strips[strip, 0], strips[strip, 1]
-        held[:] = 0
-        for k in range(depth):
-            for i in range(width):
-                held[k * LANES + i] = stationary[k, column + i]
         current[:] = 0
         partial[:] = 0
         accumulator[:] = 0
@@ -304,7 +311,7 @@ def step_operand_stays(
             while clock - oldest * period > crossing:
                 oldest += 1
             for fold in range(oldest, min(folds - 1, clock // period) + 1):
-                _switch_operands(current, held, fold * rows, clock - fold * period, steps, used_rows)
+                _switch_operands(current, held[strip], fold * rows, clock - fold * period, steps, used_rows)
             slot = clock % row_step * LANES
             if clock >= row_step * used_rows:
                 arrived = _cyclic(arrived + 1, period)
@@ -340,11 +347,11 @@ def step_result_stays(
     moving: IntArray,
     out: IntArray,
     strips: IntArray,
+    columns: int,
     results: int,
     steps: Folds,
     fit: Fit,
     first: bool,
-    operand_type: IntArray,
     partial_type: IntArray,
 ) -> tuple[int, int]:  # pragma: no cover
     """Strips of an array whose PEs hold a result: one operand moves right, the other down, and sums stay.
@@ -357,12 +364,10 @@ def step_result_stays(
     lines
         (used rows, H, length): the operand that moves right, laid out by ``LineLayout``.
     moving
-        (K, N): the operand that moves down, again for each fold.
+        From ``pack_strips``: the operand that moves down, again for each fold.
     out
-        The accumulator buffer (results, N), flat.
-    results
-        Rows of the accumulator buffer, ``steps.rows`` to a fold.
-    strips, first, operand_type, partial_type
+        The accumulator buffer (results, columns), flat; ``steps.rows`` results to a fold.
+    strips, first, partial_type
         As for ``step_operand_stays``.
 
     Returns
@@ -372,7 +377,6 @@ def step_result_stays(
     """
     rows, period, row_step, column_step = steps
     used_rows, phases, length = lines.shape
-    depth, columns = moving.shape
     folds = (results + rows - 1) // rows
     reach = column_step * (LANES - 1)
     busy = folds * period + reach
@@ -380,7 +384,7 @@ def step_result_stays(
     crossing = row_step * (used_rows - 1) + reach
     held = _aligned(used_rows * LANES, partial_type)
     lead = row_step * (used_rows - 1)  # the top row is that far ahead of the bottom row
-    skewed = _aligned((period + lead) * LANES, operand_type)
+    skewed = _aligned((period + lead) * LANES, moving)
     lost = 0
 
     for strip in range(strips.shape[0]):
@@ -388,10 +392,10 @@ def step_result_stays(
         held[:] = 0
         # What a row's lanes are given from above repeats with the folds; beyond their ends the lines hold zeros.
         skewed[:] = 0
-        for k in range(depth):
+        for k in range(moving.shape[1] // LANES):
             for i in range(width):
                 for step in range(_cyclic(k + column_step * i, period), period + lead, period):
-                    skewed[step * LANES + i] = moving[k, column + i]
+                    skewed[step * LANES + i] = moving[strip, k * LANES + i]
         oldest = 0
         for clock in range(busy + row_step * (used_rows - 1) + 1):
             while clock - oldest * period > crossing:
