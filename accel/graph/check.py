@@ -160,7 +160,7 @@ def _type_findings(node: Node, sources: list[Tensor], out: Tensor) -> Iterator[s
         out.scale,
         out.zero_point,
     ):
-        yield "it changes what integers mean, which only moves them"
+        yield "it changes what integers mean, and it only moves them"
     if isinstance(op, Conv | Linear):
         yield from _weight_findings(op.weight, op.bias, sources[0], out)
     clamp = getattr(op, "clamp", None)
@@ -176,7 +176,10 @@ def _weight_findings(weight: Weight, bias: object, source: Tensor, out: Tensor) 
         yield f"its weights have {weight.scale.size} scales for {channels} output channels"
     if isinstance(bias, np.ndarray) and bias.shape != (channels,):
         yield f"its bias has shape {list(bias.shape)} for {channels} output channels"
-    low, high = int(weight.values.min(initial=0)), int(weight.values.max(initial=0))
+    if not weight.values.size:
+        yield f"its weights have shape {list(weight.values.shape)}"
+        return
+    low, high = int(weight.values.min()), int(weight.values.max())
     if low < weight.qtype.min or high > weight.qtype.max:
         yield f"its weights run from {low} to {high}, which {weight.qtype} does not hold"
     if source.qtype is not None and out.qtype is not None:

@@ -256,7 +256,8 @@ def _integer_nodes(island: _Island, quantize: Node, tensors: dict[str, Tensor]) 
         core = replace(island.core, op=_clamped(island.core.op, out, island.clamp), inputs=island.sources)
         current = _write(nodes, tensors, core, out, tensors[core.output].shape)
     elif current.qtype is None:
-        current = _write(nodes, tensors, quantize, out, current.shape)
+        first = replace(quantize, inputs=(current.name,))
+        current = _write(nodes, tensors, first, out, current.shape)
     elif island.clamp is not None or current.encoding != out.encoding or not island.movers:
         change = replace(island.clamper, op=Requantize(island.clamp), inputs=(current.name,))
         current = _write(nodes, tensors, change, out, current.shape)
