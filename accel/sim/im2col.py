@@ -60,7 +60,7 @@ def image_matrix(image: IntArray, window: Window, k: Range) -> IntArray:
     """
     pixels = len(image) * window.outputs[0] * window.outputs[1]
     matrix = np.empty((k[1] - k[0], pixels), image.dtype)
-    _read_lines_of_pixels(image, window._geometry, k, _Place(0, pixels, len(matrix), 0, 1), matrix.reshape(-1))
+    read_lines_of_pixels(image, window._geometry, k, _Place(0, pixels, len(matrix), 0, 1), matrix.reshape(-1))
     return matrix
 
 
@@ -86,7 +86,7 @@ def image_lines(image: IntArray, window: Window, k: Range, layout: LineLayout, d
         matrix = image_matrix(image, window, k)
         return layout.fill(matrix if weights_stay else matrix.T)
     lines = np.zeros(layout.shape, image.dtype)
-    read = _read_lines_of_pixels if weights_stay else _read_lines_of_window
+    read = read_lines_of_pixels if weights_stay else read_lines_of_window
     place = _Place(layout.last, layout.shape[2] - layout.row_step, layout.array_rows, layout.period, -1)
     read(image, window._geometry, k, place, lines.reshape(-1))
     return lines
@@ -103,7 +103,7 @@ class _Place(NamedTuple):
 
 
 @compiled
-def _read_lines_of_pixels(
+def read_lines_of_pixels(
     image: IntArray, window: tuple[int, ...], k: Range, place: _Place, out: IntArray
 ) -> None:  # pragma: no cover
     """Line l is reduction position k[0] + l, its elements the output pixels."""
@@ -136,7 +136,7 @@ def _read_lines_of_pixels(
 
 
 @compiled
-def _read_lines_of_window(
+def read_lines_of_window(
     image: IntArray, window: tuple[int, ...], k: Range, place: _Place, out: IntArray
 ) -> None:  # pragma: no cover
     """Line l is an output pixel, its elements the reduction positions from k[0] on."""

@@ -1,0 +1,46 @@
+"""Compile ahead of the work, so that a long first call can be announced instead of looking like a hang."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accel.arch.timing import ArrayTiming
+from accel.sim import array_kernels, im2col
+from accel.sim.array import Sums, compute_tile, moving_layout
+
+
+def is_compiled() -> bool:
+    """Whether the disk holds machine code of the array's kernels, not older than their source.
+
+    True does not promise every operand type; a type that is new to this machine still compiles for a second or two.
+    """
+    kernels: list[Any] = [
+        array_kernels.step_operand_stays,
+        array_kernels.step_result_stays,
+        im2col.read_lines_of_pixels,
+    ]
+    return all(_on_disk(kernel) for kernel in kernels)
+
+
+def _on_disk(kernel: Any) -> bool:
+    folder = kernel.stats.cache_path
+    if folder is None:
+        return False
+    source = Path(kernel.py_func.__code__.co_filename)
+    indices = Path(folder).glob(f"{source.stem}.{kernel.py_func.__name__}-*.nbi")
+    return any(index.stat().st_mtime >= source.stat().st_mtime for index in indices)
+
+
+def warm_up() -> None:
+    """Compile the kernels for int8 operands and 32-bit sums that need no watching, or load them from disk."""
+    image = np.zeros((1, 1, 2, 2), np.int8)
+    window = im2col.Window((1, 1), (1, 1), (1, 1), (0, 0), (2, 2), 0)
+    weights = np.zeros((1, 1), np.int8)
+    sums = np.zeros((4, 1), np.int32)
+    for dataflow in ("weight_stationary", "output_stationary"):
+        timing = ArrayTiming(dataflow, 1, 1, True, False, 1, 1, 1, 1, 1)
+        lines = im2col.image_lines(image, window, (0, 1), moving_layout(timing, 4, 1, 1), dataflow)
+        compute_tile(timing, Sums(32, 32, "wrap"), lines, weights, sums, first=True, safe=True)
