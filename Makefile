@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check unit lock clean
+.PHONY: help demo test check unit wheel-test lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   run a trained network on an accelerator, with real images"
 	@echo "make test   style, types, layout and all tests"
 	@echo "make unit   the tests alone"
+	@echo "make wheel-test   build the wheel, install it in a clean environment, run it from an empty folder"
 	@echo "make lock   resolve the dependencies again into requirements.lock"
 	@echo "make clean  remove what make made"
 
@@ -34,6 +35,13 @@ check: $(READY)
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto
+
+wheel-test: $(READY)
+	rm -rf build/wheel && mkdir -p build/wheel/empty
+	$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/*.whl
+	cd build/wheel/empty && ../venv/bin/accel run digits-resnet8 --arch edge-32x32 --images 8 --out results
 
 lock:
 	$(PYTHON) -m venv $(VENV)
