@@ -17,6 +17,7 @@ _INTEGER_PRODUCTS = ("QLinearConv", "QLinearMatMul", "QGemm")
 _REAL_PRODUCTS = ("Conv", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul")
 _REAL_MEANS = ("ReduceMean", "AveragePool", "GlobalAveragePool")
 _REAL_SUMS = ("Add", "Concat")
+_CPU_FLAGS = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,7 @@ def onnxruntime_tensors(path: str | Path, inputs: Mapping[str, Array]) -> Witnes
 def has_vnni() -> bool | None:
     """Whether this CPU multiplies uint8 by int8 without saturating; None where the system does not tell."""
     try:
-        flags = Path("/proc/cpuinfo").read_text()
+        flags = _CPU_FLAGS.read_text()
     except OSError:
         return None
     return "avx512_vnni" in flags or "avx_vnni" in flags
@@ -103,9 +104,12 @@ def cpu_doubt(unsigned_products: Sequence[str]) -> str:
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return f"onnxruntime's QLinearAdd follows another formula on {platform.machine()}"
-    if unsigned_products and not has_vnni():
-        return f"onnxruntime saturates uint8 x int8 on a CPU without VNNI, from {unsigned_products[0]} on"
-    return ""
+    vnni = has_vnni() if unsigned_products else True
+    if vnni is None:
+        return (
+            f"this system does not tell whether uint8 x int8 saturates in onnxruntime, from {unsigned_products[0]} on"
+        )
+    return "" if vnni else f"onnxruntime saturates uint8 x int8 on a CPU without VNNI, from {unsigned_products[0]} on"
 
 
 def _unsigned_products(model: onnx.ModelProto, values: Mapping[str, Array]) -> list[str]:

@@ -1,0 +1,94 @@
+"""When onnxruntime is believed, and when not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from accel.errors import AccelError
+from accel.graph import witness
+from accel.graph.float_reference import FloatNetwork
+from accel.graph.onnx import load_network
+from accel.graph.witness import has_vnni, onnxruntime_tensors
+from tests.graph.models import FloatNet, quantize_with_onnxruntime, residual_net
+
+X = {"x": np.zeros((1, 3, 16, 16), np.float32)}
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quantize_with_onnxruntime(residual_net("pool"), tmp_path_factory.mktemp("s8"), "QOperator", "QInt8")
+
+
+@pytest.fixture(scope="module")
+def unsigned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quantize_with_onnxruntime(residual_net("mean"), tmp_path_factory.mktemp("u8"), "QOperator", "QUInt8")
+
+
+def test_unsigned_activations_need_vnni(signed: Path, unsigned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(witness.platform, "machine", lambda: "x86_64")
+    for vnni, reason in (
+        (True, ""),
+        (False, "onnxruntime saturates uint8 x int8 on a CPU without VNNI, from stem_quant on"),
+        (None, "this system does not tell whether uint8 x int8 saturates in onnxruntime, from stem_quant on"),
+    ):
+        monkeypatch.setattr(witness, "has_vnni", lambda vnni=vnni: vnni)
+        seen = onnxruntime_tensors(unsigned, X)
+        assert (seen.trustworthy, seen.reason) == (not reason, reason)
+        assert onnxruntime_tensors(signed, X).trustworthy
+
+
+def test_other_processors_add_otherwise(signed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(witness.platform, "machine", lambda: "aarch64")
+    seen = onnxruntime_tensors(signed, X)
+    assert not seen.trustworthy
+    assert seen.reason == "onnxruntime's QLinearAdd follows another formula on aarch64"
+
+
+def test_vnni_is_read_from_the_processors_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = tmp_path / "cpuinfo"
+    monkeypatch.setattr(witness, "_CPU_FLAGS", flags)
+    assert has_vnni() is None
+    for text, expected in (("flags: sse avx2", False), ("flags: avx512_vnni", True), ("flags: avx_vnni", True)):
+        flags.write_text(text)
+        assert has_vnni() is expected
+
+
+def test_a_file_that_onnxruntime_refuses(signed: Path, tmp_path: Path) -> None:
+    proto = onnx.load(str(signed))
+    proto.ir_version = onnx.IR_VERSION
+    proto.opset_import[0].version = onnx.defs.onnx_opset_version()
+    path = tmp_path / "new.onnx"
+    onnx.save(proto, str(path))
+    seen = onnxruntime_tensors(path, X)
+    if seen.tensors:
+        pytest.skip("this onnxruntime runs the newest files")
+    assert not seen.trustworthy
+    assert seen.reason.startswith("onnxruntime cannot run it: ")
+
+
+def test_ties_are_everything_behind_a_float_mean(unsigned: Path, signed: Path) -> None:
+    seen = onnxruntime_tensors(unsigned, X)
+    assert {"flat_quantized", "logits_quantized", "logits"} <= seen.ties
+    assert not any(name.startswith(("stem", "block", "sum", "joined", "average")) for name in seen.ties)
+    assert onnxruntime_tensors(signed, X).ties == frozenset()
+
+
+def test_errors_of_the_float_network(signed: Path, tmp_path: Path) -> None:
+    graph, float_path = load_network(signed), signed.parent / "float.onnx"
+    with pytest.raises(AccelError) as error:
+        FloatNetwork(tmp_path / "none.onnx", graph)
+    assert str(error.value) == f"{tmp_path}/none.onnx: no such file"
+    with pytest.raises(AccelError, match="onnxruntime cannot run it"):
+        FloatNetwork(float_path, graph).tensors(np.zeros((1, 3, 8, 8)))
+    net = FloatNet()
+    net.shapes["z"] = net.shapes["x"]
+    net.model.input("z", net.shapes["z"])
+    two = tmp_path / "two.onnx"
+    onnx.save(net.proto(net.layer("Add", ["x", "z"], "y")), str(two))
+    with pytest.raises(AccelError) as error:
+        FloatNetwork(two, graph)
+    assert str(error.value) == f"{two}: the float network has 2 inputs; give one with one input"
