@@ -23,6 +23,8 @@ from accel.report.palette import BLUE, DARK_GREY, GREEN
 from accel.report.units import quantity
 from accel.result import LayerResult, Result
 
+Vector = npt.NDArray[np.float64]
+
 OPERATIONS_PER_MAC = 2
 _NEAR = math.log(1.08)
 """Layers that differ by less than 8 % in both directions share a point."""
@@ -37,6 +39,7 @@ _KEY_LINE_PT = 8.6
 _KEY_PT = 6.5
 _LABEL_PT = 8.0
 _PT_PER_IN = 72.0
+_CLEAR_PT = 25.0
 _MARKS = {"array": (BLUE, "o"), "vector": (GREEN, "s")}
 
 
@@ -100,8 +103,9 @@ def roofline_figure(result: Result) -> Figure | None:
     axes.set_xlim(view.left, view.right)
     axes.set_ylim(view.bottom, view.top)
     axes.grid()
-    roofs = _draw_roofs(axes, result, view)
-    _draw_points(axes, drawn, view, result.latency_cycles, roofs)
+    markers = _markers(drawn, view, result.latency_cycles)
+    roofs = _draw_roofs(axes, result, view, markers)
+    _draw_points(axes, drawn, view, markers, roofs)
     _write_key(axes, key)
     axes.set_xlabel("operational intensity: operations per DRAM byte, a MAC being two")
     axes.set_ylabel("operations per cycle")
@@ -135,50 +139,70 @@ def _view(result: Result, drawn: Sequence[Point]) -> _View:
     return _View(min(intensities) / 2, max(intensities) * 3, min(rates) / 2, max(rates) * 2)
 
 
-def _draw_roofs(axes: Axes, result: Result, view: _View) -> list[Box]:
+def _markers(drawn: Sequence[Point], view: _View, latency_cycles: int) -> list[Box]:
+    """Where the points stand. An area has a floor, so that a quick layer is still seen."""
+    diameters_pt = [math.sqrt(18.0 + 600.0 * point.cycles / latency_cycles) for point in drawn]
+    places = [view.at(min(point.intensity, 0.9 * view.right), point.rate) for point in drawn]
+    return [Box(x, y, diameter, diameter) for (x, y), diameter in zip(places, diameters_pt, strict=True)]
+
+
+def _draw_roofs(axes: Axes, result: Result, view: _View, markers: Sequence[Box]) -> list[Box]:
     """The two roofs and their names; returned is what they cover."""
     roof = OPERATIONS_PER_MAC * result.pe_count
     bandwidth = result.dram_bytes_per_cycle
-    start, ridge = view.left, roof / bandwidth
+    start, ridge = max(view.left, view.bottom / bandwidth), roof / bandwidth
     axes.plot([start, ridge, view.right], [start * bandwidth, roof, roof], color=DARK_GREY, linewidth=1.6, zorder=1)
-    (x0, y0), (x1, y1), (x2, _) = view.at(start, start * bandwidth), view.at(ridge, roof), view.at(view.right, roof)
-    name = f"array: {result.pe_count:,} PEs, {roof:,} operations per cycle"
-    slope_name = f"DRAM: {bandwidth:g} bytes per cycle, {quantity(bandwidth * result.clock_hz, 'B/s')}"
-    _name_roof(axes, name, (x2, y1), (-3, 4), ha="right")
-    # Centred on the part of the slope that is inside the axes.
-    visible = max(y0, 0.0)
-    middle = ((x1 + x0 + (visible - y0) * (x1 - x0) / (y1 - y0)) / 2, (y1 + visible) / 2)
-    angle = math.atan2(y1 - y0, x1 - x0)
-    offset = (-8 * math.sin(angle), 8 * math.cos(angle))
-    _name_roof(axes, slope_name, middle, offset, ha="center", va="center", rotation=math.degrees(angle))
-    extent = 0.58 * _LABEL_PT * len(name)
-    text = Box(x2 - extent / 2, y1 + _LABEL_PT, extent, 1.2 * _LABEL_PT)
-    flat = Box((x1 + x2) / 2, y1, x2 - x1, 3)
-    slope = [Box(x0 + step * (x1 - x0), y0 + step * (y1 - y0), 4, 4) for step in np.linspace(0, 1, 100)]
-    return [text, flat, *slope]
+    low, high = np.array(view.at(start, start * bandwidth)), np.array(view.at(ridge, roof))
+    right, _ = view.at(view.right, roof)
+    array_name = f"array: {result.pe_count:,} PEs, {roof:,} operations per cycle"
+    dram_name = f"DRAM: {bandwidth:g} bytes per cycle, {quantity(bandwidth * result.clock_hz, 'B/s')}"
+    _name_roof(axes, array_name, (right - 3, high[1] + 4), ha="right")
+    along = (high - low) / np.hypot(*(high - low))
+    middle = _clear_place(low, high, _text_width_pt(dram_name), markers) + _LABEL_PT * np.array([-along[1], along[0]])
+    angle = math.degrees(math.atan2(along[1], along[0]))
+    _name_roof(axes, dram_name, middle, ha="center", va="center", rotation=angle)
+    reach = along * _text_width_pt(dram_name) / 2
+    covered = [
+        *(Box(x, y, 4, 4) for x, y in np.linspace(low, high, 100)),
+        *(Box(x, y, 9, 9) for x, y in np.linspace(middle - reach, middle + reach, 30)),
+    ]
+    width = _text_width_pt(array_name)
+    flat = Box((high[0] + right) / 2, high[1], right - high[0], 3)
+    return [*covered, flat, Box(right - width / 2, high[1] + _LABEL_PT, width, 1.2 * _LABEL_PT)]
 
 
-def _name_roof(axes: Axes, name: str, at: tuple[float, float], offset: tuple[float, float], **options: Any) -> None:
-    axes.annotate(
-        name, at, offset, "axes points", textcoords="offset points", color=DARK_GREY, fontsize=_LABEL_PT, **options
+def _clear_place(low: Vector, high: Vector, width_pt: float, markers: Sequence[Box]) -> Vector:
+    """The middle of a text of this width along the line from ``low`` to ``high`` that is farthest from all markers."""
+    length = float(np.hypot(*(high - low)))
+    along = (high - low) / length
+    places = np.array([(marker.x, marker.y) for marker in markers]) - low
+    ahead, aside = places @ along, places @ np.array([-along[1], along[0]])
+    # The most central first; from some distance on, farther is no better.
+    middles = np.array(
+        sorted(np.linspace(width_pt / 2, length - width_pt / 2, 51), key=lambda at: abs(at - length / 2))
     )
+    gaps = np.hypot(np.maximum(np.abs(ahead - middles[:, None]) - width_pt / 2, 0), aside).min(axis=1)
+    clearest: Vector = low + middles[np.argmax(np.minimum(gaps, _CLEAR_PT))] * along
+    return clearest
 
 
-def _draw_points(axes: Axes, drawn: Sequence[Point], view: _View, latency_cycles: int, roofs: Sequence[Box]) -> None:
-    edge = view.right * 0.9
-    markers = []
-    for point in drawn:
-        # A floor on the area, so that a quick layer is still seen.
-        diameter_pt = math.sqrt(18.0 + 600.0 * point.cycles / latency_cycles)
+def _name_roof(axes: Axes, name: str, at: Sequence[float] | Vector, **options: Any) -> None:
+    axes.annotate(name, (at[0], at[1]), xycoords="axes points", color=DARK_GREY, fontsize=_LABEL_PT, **options)
+
+
+def _text_width_pt(text: str) -> float:
+    return 0.55 * _LABEL_PT * len(text)
+
+
+def _draw_points(axes: Axes, drawn: Sequence[Point], view: _View, markers: Sequence[Box], roofs: Sequence[Box]) -> None:
+    for point, box in zip(drawn, markers, strict=True):
         colour, marker = _MARKS[point.unit]
-        x, y = view.at(min(point.intensity, edge), point.rate)
-        markers.append(Box(x, y, diameter_pt, diameter_pt))
         axes.plot(
-            min(point.intensity, edge),
+            min(point.intensity, 0.9 * view.right),
             point.rate,
             marker,
             color=colour,
-            markersize=diameter_pt,
+            markersize=box.width,
             markeredgecolor="white",
             markeredgewidth=0.6,
             alpha=0.75,

@@ -32,7 +32,7 @@ def energy_table(result: Result, width: int) -> Table:
 def totals_table(result: Result) -> Table:
     """The totals of a run, one a row: the figure, then what explains it."""
     table = Table(
-        title=Text(title(result)),
+        title=Text(f"Totals, {title(result)}"),
         title_justify="left",
         title_style="bold",
         box=None,

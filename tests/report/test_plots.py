@@ -2,8 +2,10 @@
 
 import dataclasses
 import hashlib
+import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -158,6 +160,20 @@ def test_roofline_has_every_layer_under_the_roofs(result):
         assert low < point.intensity < high == right
     key = {text.get_text() for text in axes.texts}
     assert {str(number) for number in busy} <= key
+
+
+@pytest.mark.parametrize("result", [digits(), resnet18(), resnet50()], ids=["8", "32", "73"])
+def test_letters_on_the_roofline_are_apart(result):
+    """With the real extents of the drawn text, not the estimates that placed it."""
+    figure = roofline_figure(result)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    inside = [
+        text for text in axes.texts if re.fullmatch("[A-Z]", text.get_text()) and text.get_position()[0] < 7.2 * 72
+    ]
+    assert len(inside) == len(points(result))
+    boxes = [text.get_window_extent() for text in inside]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_layers_without_dram_traffic_stay_in_the_figure(tmp_path):
