@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accel.arch.spec import ArraySpec, Dataflow
+from accel.arch.spec import ArraySpec, Dataflow, ShiftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ArrayTiming:
 
     Examples
     --------
-    >>> timing = ArrayTiming("weight_stationary", 32, 32, True, False, 1, 1, 32, 0, 62)
+    >>> timing = ArrayTiming("weight_stationary", 32, 32, True, False, 1, 1, 32, "none", 62)
     >>> timing.period(49), timing.period(7), timing.sequence_cycles([49, 49])
     (49, 32, 192)
     """
@@ -44,8 +44,8 @@ class ArrayTiming:
     """H: from a PE to the one on its right."""
     load_cycles: int
     """Rows of the stationary operand, or of initial sums, one a cycle."""
-    shift_out_cycles: int
-    """Results that stayed, on their way out; 0 where sums flow out by themselves."""
+    shift_out: ShiftOut
+    """Where results that stayed leave; ``none`` where sums flow out by themselves."""
     flush_cycles: int
     """From the cycle after the last operand entered until the last result is out, shift-out included."""
 
@@ -60,13 +60,15 @@ class ArrayTiming:
         across = array.horizontal_hop_latency_cycles * (array.columns - 1)
         if dataflow in ("weight_stationary", "input_stationary"):
             row_step = array.vertical_hop_latency_cycles + array.accumulate_latency_cycles
-            load, shift_out = array.rows, 0
+            load = array.rows
+            shift_out: ShiftOut = "none"
             flush = row_step * array.rows + across - 1 + pipeline
         else:
             row_step = array.vertical_hop_latency_cycles
             load = array.rows if array.accumulator_preload else 0
-            shift_out = {"down": array.rows, "right": array.columns, "none": 0}[array.shift_out]
-            flush = row_step * (array.rows - 1) + across + pipeline + array.accumulate_latency_cycles + shift_out
+            shift_out = array.shift_out
+            flush = row_step * (array.rows - 1) + across + pipeline + array.accumulate_latency_cycles
+            flush += _shift_out_cycles(shift_out, array.rows, array.columns)
         return cls(
             dataflow=dataflow,
             rows=array.rows,
@@ -76,9 +78,14 @@ class ArrayTiming:
             row_step_cycles=row_step,
             column_step_cycles=array.horizontal_hop_latency_cycles,
             load_cycles=load,
-            shift_out_cycles=shift_out,
+            shift_out=shift_out,
             flush_cycles=flush,
         )
+
+    @property
+    def shift_out_cycles(self) -> int:
+        """Results that stayed, on their way out: a beat for each row or column they pass."""
+        return _shift_out_cycles(self.shift_out, self.rows, self.columns)
 
     @property
     def behind_wave_cycles(self) -> int:
@@ -94,14 +101,24 @@ class ArrayTiming:
         """One fold from its first operand to its last result, shift-out included."""
         return stream + self.flush_cycles
 
-    def period(self, stream: int) -> int:
-        """Cycles from a fold's begin to the next one's, when ``stream`` operands flow through it."""
+    def period(self, stream: int, following: int | None = None) -> int:
+        """Cycles from a fold's begin to the next one's.
+
+        Parameters
+        ----------
+        stream
+            Operands that flow through the fold.
+        following
+            The same of the next fold; None: as many. A shorter one would end while results still shift out, and so
+            begins later.
+        """
         if not self.overlapped:
             return self.load_cycles + self.streaming_cycles(stream)
-        behind = self.behind_wave_cycles
-        if stream >= behind:
-            return stream
-        return stream + behind if self.serialized_short_folds else behind
+        shorter = 0 if following is None else stream - following
+        wait = max(stream, self.shift_out_cycles + shorter)
+        if self.serialized_short_folds and stream < self.behind_wave_cycles:
+            return max(wait, stream + self.behind_wave_cycles)
+        return max(wait, self.load_cycles)
 
     @property
     def lead_cycles(self) -> int:
@@ -132,5 +149,9 @@ class ArrayTiming:
         """
         if not streams:
             return 0
-        *before, last = streams
-        return self.load_cycles + sum(map(self.period, before)) + self.streaming_cycles(last)
+        periods = sum(map(self.period, streams[:-1], streams[1:]))
+        return self.load_cycles + periods + self.streaming_cycles(streams[-1])
+
+
+def _shift_out_cycles(shift_out: ShiftOut, rows: int, columns: int) -> int:
+    return {"down": rows, "right": columns, "none": 0}[shift_out]

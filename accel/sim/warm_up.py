@@ -41,6 +41,6 @@ def warm_up() -> None:
     weights = np.zeros((1, 1), np.int8)
     sums = np.zeros((4, 1), np.int32)
     for dataflow in ("weight_stationary", "output_stationary"):
-        timing = ArrayTiming(dataflow, 1, 1, True, False, 1, 1, 1, 1, 1)
+        timing = ArrayTiming(dataflow, 1, 1, True, False, 1, 1, 1, "none", 1)
         lines = im2col.image_lines(image, window, (0, 1), moving_layout(timing, 4, 1, 1), dataflow)
         compute_tile(timing, Sums(32, 32, "wrap"), lines, weights, sums, first=True, safe=True)

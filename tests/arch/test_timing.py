@@ -176,11 +176,17 @@ def test_plain_laws_without_overlap(rows: int, columns: int, lengths: list[int])
 
 @given(sizes, sizes, streams)
 def test_plain_laws_double_buffered(rows: int, columns: int, lengths: list[int]) -> None:
-    """Folds follow each other every max(S, R) cycles, with one load or shift-out, one fill and one drain."""
+    """Folds follow each other every max(S, R) cycles, with one load or shift-out, one fill and one drain.
+
+    What fills up to R is the next load behind a fold, or, where outputs stay, the fold before still shifting out.
+    """
+    first, *others = lengths
     *before, last = lengths
-    law = sum(max(s, rows) for s in before) + last + 2 * rows + columns - 2
-    for dataflow in (WS, OS, IS):
+    for dataflow in (WS, IS):
+        law = sum(max(s, rows) for s in before) + last + 2 * rows + columns - 2
         assert plain(dataflow, rows=rows, columns=columns).sequence_cycles(lengths) == law
+    law = first + sum(max(s, rows) for s in others) + 2 * rows + columns - 2
+    assert plain(OS, rows=rows, columns=columns).sequence_cycles(lengths) == law
 
 
 @given(sizes, sizes, st.integers(1, 1000), st.integers(1, 9))

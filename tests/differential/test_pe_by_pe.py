@@ -13,7 +13,7 @@ from accel.arch.spec import ArraySpec
 from accel.arch.timing import ArrayTiming
 from accel.numerics.qtype import QType
 from accel.sim.array import Sums, compute_tile, moving_layout
-from tests.differential.pe_by_pe import Adder, simulate
+from tests.differential.pe_by_pe import Adder, Fold, OperandStays, ResultStays, simulate
 
 DATAFLOWS = ("weight_stationary", "output_stationary", "input_stationary")
 
@@ -118,3 +118,17 @@ def test_kernels_and_laws(case: Case) -> None:
     assert seen.cycles == timing.sequence_cycles([layout.stream] * counts.folds)
     if case.dataflow != "output_stationary":
         assert seen.first_row_cycles == timing.first_row_cycles
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.lists(st.integers(1, 12), min_size=1, max_size=5))
+def test_laws_of_folds_of_different_lengths(case: Case, streams: list[int]) -> None:
+    adders = (Adder(32, "wrap"), Adder(32, "wrap"))
+    kind = ResultStays if case.dataflow == "output_stationary" else OperandStays
+    rows, columns = min(case.array.rows, case.m), min(case.array.columns, case.n)
+    folds = []
+    for stream in streams:
+        other = (stream, columns) if kind is ResultStays else (rows, columns)
+        folds.append(Fold(np.ones((rows, stream), np.int64), np.ones(other, np.int64), 0, 0))
+    seen = kind(case.array, folds, np.zeros((max(rows, 12), columns), np.int64), (2, 2), adders).run()
+    assert seen.cycles == ArrayTiming.of(case.array, case.dataflow).sequence_cycles(streams)
