@@ -99,7 +99,7 @@ def least_tiles(rows: int, columns: int, dataflows: tuple[str, ...], pe: PeSpec)
 def check_buffer(needed: LeastTile, buffer: BufferSpec) -> None:
     """``buffer`` holds the least tile, in one half when it is double buffered."""
     short_bytes = needed.size_bytes - buffer.tile_bytes
-    if short_bytes <= 1:
+    if short_bytes <= 0:
         return
     held = "half of it" if buffer.double_buffered else "it"
     raise PydanticCustomError(
