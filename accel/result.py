@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -244,8 +245,8 @@ class Result:
         return data
 
     def to_json(self, indent: int | None = 2) -> str:
-        """The record as JSON; ``Result.from_json`` reads it back."""
-        return json.dumps(self.to_dict(), indent=indent)
+        """The record as JSON; ``Result.from_json`` reads it back. Infinities are strings, as JSON has no word for them."""
+        return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Result:
@@ -335,8 +336,19 @@ _TOTALS = (
 )
 
 
+def _finite(value: Any) -> Any:
+    """Numbers that JSON cannot say, as strings: ``"inf"``, ``"-inf"``, ``"nan"``."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _build(hint: Any, value: Any) -> Any:
-    """Rebuild dataclasses and tuples from plain JSON values, by type hint."""
+    """Rebuild dataclasses, tuples and floats from plain JSON values, by type hint."""
+    if hint is float and isinstance(value, str):
+        return float(value)
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
         options = [option for option in typing.get_args(hint) if option is not type(None)]
