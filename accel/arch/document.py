@@ -53,7 +53,7 @@ class Document:
         if path.exists() and not path.is_file():
             raise AccelError("this is a folder, not a file" if path.is_dir() else "this is not a file", str(path))
         try:
-            return cls.parse(path.read_bytes().decode("utf-8-sig"), str(path))
+            return cls.parse(path.read_bytes().decode("utf-8"), str(path))
         except FileNotFoundError:
             raise AccelError("there is no such file", str(path)) from None
         except OSError as error:

@@ -84,6 +84,13 @@ def test_the_least_legal_sums_are_one_bit_above_the_first_refused(pe: PeSpec) ->
                 PeSpec(**fields)
 
 
+def test_partial_sums_are_as_wide_as_the_accumulators_at_most() -> None:
+    fields = {"weight": "int8", "activation": "int8", "accumulator_bits": 24}
+    assert PeSpec(**fields, partial_sum_bits=24).partial_sum_bits == 24
+    with pytest.raises(ValidationError, match="wider than the accumulators"):
+        PeSpec(**fields, partial_sum_bits=25)
+
+
 @pytest.mark.parametrize(
     ("dataflows", "weight", "activation", "accumulator"),
     [
