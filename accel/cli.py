@@ -209,6 +209,7 @@ def run(
 
     _check_outputs(out, overwrite, json, csv)
     net, machine = api.load_network(network), api.load_arch(arch)
+    _compile_kernels()
     with _progress() as progress:
         simulation = api.simulate(
             net,
@@ -242,6 +243,7 @@ def verify(
     from accel.report.verification import verification_table
 
     net, machine = api.load_network(network), api.load_arch(arch)
+    _compile_kernels()
     with _progress() as progress:
         verification = api.verify(net, machine, inputs=input_file, progress=progress)
     if json:
@@ -265,6 +267,14 @@ def lower(
     for name, text in texts.items():
         if stage in (Stage.ALL, name):
             print(text)
+
+
+def _compile_kernels() -> None:
+    from accel.sim.warm_up import is_compiled, warm_up
+
+    if not is_compiled():
+        print("compiling the simulator's kernels, once; later runs take them from the disk", file=sys.stderr)
+        warm_up()
 
 
 def _check_outputs(out: Path | None, overwrite: bool, json: bool, csv: bool) -> None:

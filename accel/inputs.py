@@ -13,7 +13,7 @@ from accel.graph.ir import Graph, Tensor
 Array = npt.NDArray[np.generic]
 
 _SEED = 2021
-_RANDOM_NOTE = "no input was given: the input is seeded random numbers; cycles do not depend on it, energy hardly"
+_RANDOM_NOTE = "no input was given, so it is seeded random numbers; cycles and average energy do not depend on it"
 
 
 def input_images(

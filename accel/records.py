@@ -84,7 +84,7 @@ def _layer(
     pe_cycles = machine.array.rows * machine.array.columns * cycles.total
     activity = seen.activity.get(position)
     if activity is not None:
-        activity = replace(activity, energy=activity_energy(activity, layer.actions, machine, technology))
+        activity = replace(activity, energy=activity_energy(activity, layer.actions, machine, technology, cycles.total))
     shape = [high - low for low, high in op.write.region(op.whole)] if op.name != op.node.name else tensor.shape
     return LayerResult(
         name=op.name,

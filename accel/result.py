@@ -96,6 +96,17 @@ class Activity:
     sum_bits_possible: int
     energy: Energy | None = None
 
+    def __add__(self, other: Activity) -> Activity:
+        """Both together; the energy is another matter."""
+        return Activity(
+            self.operand_bits + other.operand_bits,
+            self.product_bits + other.product_bits,
+            self.sum_bits + other.sum_bits,
+            self.operand_bits_possible + other.operand_bits_possible,
+            self.product_bits_possible + other.product_bits_possible,
+            self.sum_bits_possible + other.sum_bits_possible,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AccumulatorUse:
@@ -245,7 +256,7 @@ class Result:
         return data
 
     def to_json(self, indent: int | None = 2) -> str:
-        """The record as JSON; ``Result.from_json`` reads it back. Infinities are strings, as JSON has no word for them."""
+        """The record as JSON; ``Result.from_json`` reads it back. Infinities are strings: JSON has no word for them."""
         return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
 
     @classmethod

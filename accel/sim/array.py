@@ -21,7 +21,8 @@ from accel.sim.array_kernels import LANES
 
 IntArray = npt.NDArray[Any]
 
-_OVERFLOW = {"wrap": kernels.WRAP, "saturate": kernels.SATURATE}
+OVERFLOW = {"wrap": kernels.WRAP, "saturate": kernels.SATURATE}
+"""The kernels' names for what a sum that does not fit does."""
 _PES_WORTH_A_THREAD = 100_000
 
 
@@ -176,7 +177,7 @@ def compute_tile(
     """
     m, n = accumulators.shape
     results = n if timing.dataflow != "input_stationary" else m
-    overflow = kernels.EXACT if safe else _OVERFLOW[arithmetic.overflow]
+    overflow = kernels.EXACT if safe else OVERFLOW[arithmetic.overflow]
     partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
     strips = _strips(results, timing.columns)
     depth = len(other)

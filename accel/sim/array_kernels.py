@@ -137,7 +137,7 @@ def _step_row(
 
 
 @compiled
-def _fit(total: np.int64, overflow: int, bits: int) -> np.int64:  # pragma: no cover
+def keep(total: np.int64, overflow: int, bits: int) -> np.int64:  # pragma: no cover
     """What a register of ``bits`` bits keeps of ``total``."""
     unused = np.int64(64 - bits)
     if overflow == WRAP:
@@ -217,7 +217,7 @@ def _hand_over(
         if 0 <= first_result + r < results:
             at = (first_result + r) * columns + column + i
             total = np.int64(held[r * LANES + i]) + (np.int64(0) if first else np.int64(out[at]))
-            kept = _fit(total, fit.overflow, fit.accumulator_bits)
+            kept = keep(total, fit.overflow, fit.accumulator_bits)
             lost += kept != total
             out[at] = kept
         held[r * LANES + i] = 0

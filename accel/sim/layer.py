@@ -18,7 +18,8 @@ from accel.mapping.program import Compute, Layer
 from accel.numerics.encoding import IntArray
 from accel.numerics.mac import bits_for, fold_zero_point, safe_bits, saturate, wrap
 from accel.numerics.requantize import REQUANTIZERS, multiplier
-from accel.result import AccumulatorUse
+from accel.result import AccumulatorUse, Activity
+from accel.sim.activity import OperandWidths, tile_activity
 from accel.sim.array import Sums, compute_tile, moving_layout
 from accel.sim.im2col import Window, image_lines, image_matrix
 from accel.sim.vector import finish
@@ -36,6 +37,8 @@ class Seen:
     high: int = 0
     overflows: int = 0
     pe_cycles_stepped: int = 0
+    activity: Activity | None = None
+    """None: toggles are not counted."""
 
     def add(self, sums: Array) -> None:
         """Take note of final sums."""
@@ -146,19 +149,30 @@ class ArrayLayer:
                 safe=self.safe,
                 threads=_THREADS,
             )
+            if seen.activity is not None:
+                seen.activity += self._toggles(tile, group, image, box, weights[group])
             seen.overflows += counts.overflows
             seen.pe_cycles_stepped += counts.pe_cycles_stepped
 
     def _activation_operand(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> Array:
         """The tile's activations as the array takes them: lines that move right, or a (k, pixels) matrix that stays."""
-        channels = self.op.sizes["c"]
-        first_channel = (tile.g[0] + group) * channels - box[1][0]
-        part = image[:, first_channel : first_channel + channels]
-        window = self._window(tile, box)
+        part, window = self._channels_of(group, tile, image, box), self._window(tile, box)
         if self.timing.dataflow == "input_stationary":
             return image_matrix(part, window, tile.k)
         layout = moving_layout(self.timing, tile.pixels, tile.depth, tile.channels)
         return image_lines(part, window, tile.k, layout, self.timing.dataflow)
+
+    def _toggles(self, tile: ArrayTile, group: int, image: IntArray, box: Region, weights: IntArray) -> Activity:
+        """What the group's data makes of the array's registers."""
+        pe = self.machine.pe
+        activations = image_matrix(self._channels_of(group, tile, image, box), self._window(tile, box), tile.k)
+        widths = OperandWidths(activation=pe.activation.bits, weight=pe.weight.bits)
+        return tile_activity(self.timing, self.sums, widths, activations, weights)
+
+    def _channels_of(self, group: int, tile: ArrayTile, image: IntArray, box: Region) -> IntArray:
+        channels = self.op.sizes["c"]
+        first = (tile.g[0] + group) * channels - box[1][0]
+        return image[:, first : first + channels]
 
     def _window(self, tile: ArrayTile, box: Region) -> Window:
         body = self.op.body

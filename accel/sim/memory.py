@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from accel.flow.ir import Region, canonical_shape
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
+from accel.result import Activity
 from accel.sim.layer import ArrayLayer, Seen
 from accel.sim.vector import vector_work_on
 
 Array = npt.NDArray[np.generic]
+_NO_TOGGLES = Activity(0, 0, 0, 0, 0, 0)
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Memory:
         The network's input tensors by name, in the shapes of the flow's tensors.
     keep
         Names of tensors to keep to the end; others are dropped after their last reader.
+    activity
+        Count the bits that toggle in the array.
     on_tensor
         Called with (name, values) when a layer has stored a tensor, and before that for tensors that never leave
         the vector unit; what it returns for a stored one, if anything, replaces it.
@@ -52,11 +56,12 @@ class Memory:
         layers: Mapping[int, ArrayLayer],
         inputs: dict[str, Array],
         keep: Iterable[str] = (),
+        activity: bool = False,
         on_tensor: Callable[[str, Array], Array | None] | None = None,
     ) -> None:
         self.program = program
         self.layers = layers
-        self.seen = {position: Seen() for position in layers}
+        self.seen = {position: Seen(activity=_NO_TOGGLES if activity else None) for position in layers}
         self.tensors = program.flow.tensors
         self.dram = {name: values.reshape(canonical_shape(values.shape)) for name, values in inputs.items()}
         self.keep = {*keep, *program.flow.outputs}

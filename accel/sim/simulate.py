@@ -82,7 +82,7 @@ class Simulator:
         progress
             Called as (layer name, instructions done, instructions in all).
         """
-        memory = Memory(self.program, self.layers, inputs, keep, on_tensor)
+        memory = Memory(self.program, self.layers, inputs, keep, activity, on_tensor)
         for done, instruction in enumerate(self.order):
             memory.perform(instruction)
             if progress is not None and done % _PROGRESS_EVERY == 0:
@@ -91,6 +91,6 @@ class Simulator:
         return Simulated(
             tensors={name: memory.tensor(name) for name in memory.keep},
             accumulators={position: self.layers[position].accumulator_use(seen[position]) for position in seen},
-            activity={},
+            activity={position: what.activity for position, what in seen.items() if what.activity is not None},
             pe_cycles_stepped=sum(what.pe_cycles_stepped for what in seen.values()),
         )
