@@ -370,7 +370,10 @@ class OperandStays(Array):
                 token = Token(int(fold.other[row, c]), load.fold, row)
         if not self.behind_wave:
             for r in range(self.rows if load is not None else 0):
-                self.down[r][c].through(token if r == 0 else self.down[r - 1][c].out)
+                above = token if r == 0 else self.down[r - 1][c].out
+                # What the fold before left behind is shifted out of the way, but no longer live.
+                live = above is not None and load is not None and above.fold == load.fold
+                self.down[r][c].through(above if live else None)
             return
         token = self.skew_columns[c].through(token)
         for r in range(self.rows):

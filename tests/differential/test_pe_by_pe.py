@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from accel.arch.spec import ArraySpec
 from accel.arch.timing import ArrayTiming
 from accel.numerics.qtype import QType
+from accel.sim.activity import OperandWidths, tile_activity
 from accel.sim.array import Sums, compute_tile, moving_layout
 from tests.differential.pe_by_pe import Adder, Fold, OperandStays, ResultStays, simulate
 
@@ -114,6 +115,12 @@ def test_kernels_and_laws(case: Case) -> None:
     counts = compute_tile(timing, case.sums, layout.fill(moving), other, sums, first=case.first, safe=False, threads=1)
     assert sums.tolist() == seen.accumulators.tolist()
     assert counts.overflows == seen.overflows
+
+    widths = OperandWidths(case.activation.bits, case.weight.bits)
+    activity = tile_activity(timing, case.sums, widths, activations.T, weights)
+    assert (activity.operand_bits, activity.operand_bits_possible) == (seen.operands.toggled, seen.operands.clocked)
+    assert (activity.product_bits, activity.product_bits_possible) == (seen.products.toggled, seen.products.clocked)
+    assert (activity.sum_bits, activity.sum_bits_possible) == (seen.sums.toggled, seen.sums.clocked)
 
     assert seen.cycles == timing.sequence_cycles([layout.stream] * counts.folds)
     if case.dataflow != "output_stationary":
