@@ -43,6 +43,8 @@ class Actions:
 
     macs: int = 0
     """Multiply-accumulates of real operands (zero operands included, padding of the array not)."""
+    accumulator_adds: int = 0
+    """Fold sums added to what the accumulator buffer already holds."""
     operand_register_bits: int = 0
     """Bits written to operand registers: moving operands through all columns, stationary operands on their way in."""
     sum_register_bits: int = 0

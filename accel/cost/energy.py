@@ -14,7 +14,8 @@ _TYPICAL_TOGGLE_RATE = 0.5
 def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology: Technology) -> Energy:
     """Energy of one layer (or of a whole run) at average activity.
 
-    A MAC is a multiplication of the PE's operand types and an addition as wide as its partial sums. A buffer's port
+    A MAC is a multiplication of the PE's operand types and an addition as wide as its partial sums; fold sums that join
+    the accumulator buffer are additions of its width and count with the MACs. A buffer's port
     moves ``width_bytes_per_cycle`` in one access, so bytes become accesses by that width. Leakage flows for
     ``cycles_total`` cycles when the technology says any.
 
@@ -26,7 +27,7 @@ def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology:
     pe, buffers = machine.pe, machine.buffers
     mac_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits) + technology.add_pj(pe.partial_sum_bits)
     return Energy(
-        mac_pj=actions.macs * mac_pj,
+        mac_pj=actions.macs * mac_pj + actions.accumulator_adds * technology.add_pj(pe.accumulator_bits),
         registers_pj=technology.register_pj(actions.operand_register_bits + actions.sum_register_bits),
         weight_buffer_pj=_buffer_pj(
             buffers.weight, actions.weight_buffer_read_bytes, actions.weight_buffer_write_bytes, technology
@@ -65,7 +66,10 @@ def activity_energy(
     multiply_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits)
     add_pj = technology.add_pj(pe.partial_sum_bits)
     return Energy(
-        mac_pj=actions.macs * (multiply_pj * products + add_pj * sums),
+        mac_pj=(
+            actions.macs * (multiply_pj * products + add_pj * sums)
+            + actions.accumulator_adds * technology.add_pj(pe.accumulator_bits)
+        ),
         registers_pj=(
             technology.register_pj(actions.operand_register_bits) * operands
             + technology.register_pj(actions.sum_register_bits) * sums

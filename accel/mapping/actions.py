@@ -31,8 +31,9 @@ def array_actions(machine: Machine, dataflow: str, tile: ArrayTile, first: bool,
     sums = tile.groups * tile.pixels * tile.channels
     adds = sums * (len(cut(tile.depth, machine.array.rows)) if dataflow != "output_stationary" else 1)
     counts["macs"] = sums * tile.depth
+    counts["accumulator_adds"] = adds - (sums if first else 0)
     counts["accumulator_buffer_write_bytes"] = _size_bytes(adds, machine.pe.accumulator_bits)
-    counts["accumulator_buffer_read_bytes"] = _size_bytes(adds - (sums if first else 0), machine.pe.accumulator_bits)
+    counts["accumulator_buffer_read_bytes"] = _size_bytes(counts["accumulator_adds"], machine.pe.accumulator_bits)
     return counts
 
 

@@ -35,6 +35,7 @@ def part(name: str, **counted: int) -> float:
 
 def test_a_mac_is_a_multiplication_and_an_addition() -> None:
     assert part("mac_pj", macs=1000) == pytest.approx(1000 * (0.2 + 0.1))
+    assert part("mac_pj", accumulator_adds=1000) == pytest.approx(1000 * 0.1)
     narrow = with_pe(weight=QType(4, signed=True), partial_sum_bits=16)
     assert energy_of(Actions(macs=1), 0, narrow, TECHNOLOGY).mac_pj == pytest.approx(0.2 * 4 * 8 / 64 + 0.1 * 16 / 32)
 

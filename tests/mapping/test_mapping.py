@@ -90,6 +90,7 @@ def test_actions_of_a_full_weight_stationary_fold_by_hand() -> None:
     assert counts["accumulator_buffer_read_bytes"] == 0
     again = array_actions(machine(4, 4), "weight_stationary", tile, False, OperandBits(8, 8))
     assert again["accumulator_buffer_read_bytes"] == 40 * 4
+    assert (counts["accumulator_adds"], again["accumulator_adds"]) == (0, 40)
 
 
 def test_actions_of_a_full_output_stationary_fold_by_hand() -> None:
