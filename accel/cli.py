@@ -303,10 +303,11 @@ def _report(
         print(layers_csv(result), end="")
     else:
         from accel.report.console import open_console
-        from accel.report.tables import layer_table, totals_table
+        from accel.report.tables import energy_table, layer_table, totals_table
 
         console = open_console()
         console.print(layer_table(result, width=console.width))
+        console.print(energy_table(result, width=console.width))
         console.print(totals_table(result))
     if out is not None:
         from accel.report.folder import write_results
