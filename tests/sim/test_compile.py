@@ -1,0 +1,48 @@
+"""Compiled code is cached where it can be, and its absence is noticed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accel.sim import jit
+
+
+def test_first_run_compiles_and_the_second_does_not(tmp_path: Path) -> None:
+    code = (
+        "from accel.sim.warm_up import is_compiled, warm_up\n"
+        "print(is_compiled()); warm_up(); print(is_compiled())\n"
+        "from accel.sim import array_kernels as k\n"
+        "print(sum(k.step_operand_stays.stats.cache_misses.values()))"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert outputs == [["False", "True", "1"], ["True", "True", "0"]]
+
+
+def test_where_nothing_can_be_cached_code_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba refuses ``cache=True`` when it finds no directory to write to."""
+    numba_njit: Any = jit.njit
+
+    def no_locator(*args: Any, cache: bool = False, **options: Any) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return numba_njit(*args, **options)
+
+    monkeypatch.setattr(jit, "njit", no_locator)
+
+    @jit.compiled
+    def twice(x: int) -> int:
+        return 2 * x
+
+    assert twice(21) == 42
