@@ -233,9 +233,6 @@ def _island(graph: Graph, quantize: Node) -> _Island | None:
         return None
     origin = _joined(*(feeder.origin for feeder in feeders if feeder is not None), origin)
     sources = tuple(feeder.inputs[0] for feeder in feeders if feeder is not None)
-    out = graph.tensors[quantize.output].encoding
-    if isinstance(maker.op, Concat) and out.bounds(clamp) != out.bounds(None):
-        return None
     return _Island(maker, sources, tuple(movers), clamp, clamper, origin)
 
 
@@ -255,6 +252,9 @@ def _integer_nodes(island: _Island, quantize: Node, tensors: dict[str, Tensor]) 
     if island.core is not None:
         core = replace(island.core, op=_clamped(island.core.op, out, island.clamp), inputs=island.sources)
         current = _write(nodes, tensors, core, out, tensors[core.output].shape)
+        if isinstance(core.op, Concat) and out.encoding.bounds(island.clamp) != out.encoding.bounds(None):
+            change = replace(island.clamper, op=Requantize(island.clamp), inputs=(current.name,))
+            current = _write(nodes, tensors, change, out, current.shape)
     elif current.qtype is None:
         first = replace(quantize, inputs=(current.name,))
         current = _write(nodes, tensors, first, out, current.shape)

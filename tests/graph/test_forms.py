@@ -198,6 +198,32 @@ def test_a_zero_point_may_be_left_out(tmp_path: Path) -> None:
     assert (str(tensor.qtype), tensor.zero_point) == ("uint8", 0)
 
 
+def test_a_zero_point_left_out_has_the_type_of_the_integers(tmp_path: Path) -> None:
+    model = Model()
+    scale = model.constant(0.1, np.float32)
+    x = model.dequantize(model.input("x", (1, 5), INT8), [scale])
+    path = model.save(tmp_path / "net.onnx", model.quantize(x, model.encoding(0.2, 3, INT8)))
+    tensor = load_network(path).tensors["x"]
+    assert (str(tensor.qtype), tensor.zero_point) == ("int8", 0)
+    assert_like_onnxruntime(path, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [(INT8, 5), (UINT8, 0)])
+def test_a_clamp_behind_a_concatenation(dtype: np.dtype, zero_point: int, tmp_path: Path) -> None:
+    model = Model(np.random.default_rng(2))
+    encodings = [model.random_encoding(dtype, 0.1), model.random_encoding(dtype, 0.1)]
+    encodings.append(model.encoding(0.08, zero_point, dtype))
+    parts = [model.dequantize(model.input(name, (1, 4, 30, 30), dtype), encodings[i]) for i, name in enumerate("ab")]
+    joined = model.node("Concat", parts, "joined", axis=1)
+    path = model.save(tmp_path / "net.onnx", model.quantize(model.node("Relu", [joined], "relu"), encodings[2]))
+    kinds = [node.kind for node in load_network(path).nodes]
+    assert kinds == (["concat", "requantize"] if zero_point else ["concat"])
+    graph, rng = load_network(path), np.random.default_rng(3)
+    feeds = random_inputs(graph, rng)
+    expected = onnxruntime_tensors(path, feeds).tensors["relu_q"]
+    np.testing.assert_array_equal(execute(graph, feeds).tensors["relu_q"], expected)
+
+
 def test_initializers_may_be_listed_as_inputs(tmp_path: Path) -> None:
     path = quantize_with_onnxruntime(residual_net("pool"), tmp_path, "QOperator", "QInt8")
     proto = onnx.load(str(path))

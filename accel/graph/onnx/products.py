@@ -50,9 +50,13 @@ def average_pooling(node: SourceNode, shape: Shape, mean: Mean) -> tuple[Average
     window = read_window(node, shape)
     if window.dilations != (1, 1):
         raise Unsupported(f"its dilations are {list(window.dilations)}, and 1 is supported")
-    include_pad = bool(node.attributes.get("count_include_pad", 0)) and window.padded
+    include_pad = bool(node.attributes.get("count_include_pad", 0))
     if include_pad and window.overhang:
-        raise Unsupported("it combines ceil_mode, pads and count_include_pad")
+        raise Unsupported(
+            "its ceil_mode adds windows that reach beyond the image, and with count_include_pad onnxruntime's own "
+            "kernels disagree about what those count",
+            "export the pool with count_include_pad=0 or with an image size that its stride divides",
+        )
     op = AveragePool(window.kernel, window.strides, window.pads, include_pad, mean=mean)
     return op, (*shape[:2], *window.out)
 

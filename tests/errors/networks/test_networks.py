@@ -164,6 +164,43 @@ def constant_added() -> onnx.ModelProto:
     return model.proto("y")
 
 
+def bias_of_a_shared_product(shape: tuple[int, ...], shared: bool) -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    real = model.dequantize(model.input("x", (4, 4), INT8), encoding)
+    weights = model.weights((4, 4), per_channel=False)
+    model.node("MatMul", [real, model.dequantize(weights[0], weights[1:])], "p", name="product")
+    bias = model.constant(np.ones(shape), np.float32, "b")
+    model.node("QuantizeLinear", [model.node("Add", ["p", bias], "s", name="bias"), *encoding], "y", name="quantize")
+    if not shared:
+        return model.proto("y")
+    model.node("QuantizeLinear", ["p", *encoding], "z", name="other")
+    return model.proto("y", "z")
+
+
+def scales_along_inputs() -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    real = model.dequantize(model.input("x", (4, 6), INT8), encoding)
+    weights = model.weights((6, 4), per_channel=True, axis=0)
+    model.node("MatMul", [real, model.dequantize(weights[0], weights[1:], axis=0)], "p", name="product")
+    model.node("QuantizeLinear", ["p", *encoding], "y", name="quantize")
+    return model.proto("y")
+
+
+def contributed(op_type: str, shapes: list[tuple[int, ...]], **attributes: object) -> onnx.ModelProto:
+    """One com.microsoft operation on integer inputs (QGemm: on one, and weights)."""
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    operands: list[str] = []
+    for name, shape in zip("ab", shapes, strict=False):
+        operands += [model.input(name, shape, INT8), *encoding]
+    if op_type == "QGemm":
+        operands += [*model.weights((4, 4), per_channel=False), ""]
+    model.node(op_type, [*operands, *encoding], "y", MICROSOFT, name="node", **attributes)
+    return model.proto("y")
+
+
 def one_dimensional() -> onnx.ModelProto:
     model = Model()
     encoding = model.encoding(0.5, 0, INT8)
@@ -267,6 +304,64 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float weights": (
         lambda: product("a_real", "floats"),
         "NET:product: MatMul cannot be imported: its weights 'floats' are float32, not quantized",
+    ),
+    "product read before its bias": (
+        lambda: bias_of_a_shared_product((4,), shared=True),
+        "NET:bias: Add cannot be imported: it computes with the constant 'b' where an activation is expected; "
+        + PREPROCESS,
+    ),
+    "bias for each row": (
+        lambda: bias_of_a_shared_product((4, 1), shared=False),
+        "NET:bias: Add cannot be imported: it adds the constant 'b', which is not one value for each output feature",
+    ),
+    "scales along the reduction": (
+        scales_along_inputs,
+        "NET:product: MatMul cannot be imported: its weights 'constant2_dq' have scales along axis 0, "
+        "not along the output channels",
+    ),
+    "scales for other channels": (
+        lambda: small(weight_scale=np.full(3, 0.1, np.float32)),
+        "NET:conv: QLinearConv cannot be imported: its weights 'w' have 3 scales for 4 output channels",
+    ),
+    "broadcast": (
+        lambda: contributed("QLinearAdd", [(1, 4, 6, 6), (1, 4, 1, 1)]),
+        "NET:node: QLinearAdd cannot be imported: it broadcasts [1, 4, 6, 6] and [1, 4, 1, 1]",
+    ),
+    "float broadcast": (
+        lambda: between([("AveragePool", ["real"], "m"), ("Add", ["m", "real"], "s")], kernel_shape=[2, 2]),
+        "NET:s: Add cannot be imported: it broadcasts [1, 4, 5, 5] and [1, 4, 6, 6]",
+    ),
+    "scaled product": (
+        lambda: contributed("QGemm", [(2, 4)], alpha=0.5),
+        "NET:node: QGemm cannot be imported: its alpha is not 1 or its transA not 0",
+    ),
+    "product of other sizes": (
+        lambda: contributed("QGemm", [(2, 5)]),
+        "NET:node: QGemm cannot be imported: it multiplies [2, 5] by [4, 4]",
+    ),
+    "channels last": (
+        lambda: contributed("QLinearGlobalAveragePool", [(1, 6, 6, 4)], channels_last=1),
+        "NET:node: QLinearGlobalAveragePool cannot be imported: its images are NHWC, and NCHW is supported",
+    ),
+    "pool of a matrix": (
+        lambda: contributed("QLinearGlobalAveragePool", [(6, 6)]),
+        "NET:node: QLinearGlobalAveragePool cannot be imported: its input has 2 axes, and images (NCHW) are supported",
+    ),
+    "mean over an overhang": (
+        lambda: between(
+            [("AveragePool", ["real"], "m")],
+            kernel_shape=[3, 3],
+            strides=[2, 2],
+            ceil_mode=1,
+            count_include_pad=1,
+        ),
+        "NET:m: AveragePool cannot be imported: its ceil_mode adds windows that reach beyond the image, "
+        "and with count_include_pad onnxruntime's own kernels disagree about what those count; "
+        "export the pool with count_include_pad=0 or with an image size that its stride divides",
+    ),
+    "dilated mean": (
+        lambda: between([("AveragePool", ["real"], "m")], kernel_shape=[2, 2], dilations=[2, 1]),
+        "NET:m: AveragePool cannot be imported: its dilations are [2, 1], and 1 is supported",
     ),
     "weights on the left": (
         lambda: product("floats", "a_real"),
