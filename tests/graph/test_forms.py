@@ -198,12 +198,14 @@ def test_a_zero_point_may_be_left_out(tmp_path: Path) -> None:
     assert (str(tensor.qtype), tensor.zero_point) == ("uint8", 0)
 
 
-def test_a_zero_point_left_out_has_the_type_of_the_integers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_zero_point_left_out_has_the_type_of_the_integers(inside: bool, tmp_path: Path) -> None:
     model = Model()
     scale = model.constant(0.1, np.float32)
-    x = model.dequantize(model.input("x", (1, 5), INT8), [scale])
-    path = model.save(tmp_path / "net.onnx", model.quantize(x, model.encoding(0.2, 3, INT8)))
-    tensor = load_network(path).tensors["x"]
+    x = model.input("x", (1, 5), np.float32 if inside else INT8)
+    q = model.node("QuantizeLinear", [x, scale, model.constant(0, np.int8)], "q") if inside else x
+    path = model.save(tmp_path / "net.onnx", model.quantize(model.dequantize(q, [scale]), model.encoding(0.2, 3, INT8)))
+    tensor = load_network(path).tensors[q]
     assert (str(tensor.qtype), tensor.zero_point) == ("int8", 0)
     assert_like_onnxruntime(path, np.random.default_rng(1))
 
