@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from accel.sim.array_kernels import keep
+from accel.sim.array_row import keep
 from accel.sim.jit import compiled
 
 STAY, DOWN, RIGHT = 0, 1, 2

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from accel.arch.timing import ArrayTiming
 from accel.sim import array_kernels as kernels
-from accel.sim.array_kernels import LANES
+from accel.sim.array_row import EXACT, LANES, SATURATE, WRAP
 
 IntArray = npt.NDArray[Any]
 
-OVERFLOW = {"wrap": kernels.WRAP, "saturate": kernels.SATURATE}
+OVERFLOW = {"wrap": WRAP, "saturate": SATURATE}
 """The kernels' names for what a sum that does not fit does."""
 _PES_WORTH_A_THREAD = 100_000
 
@@ -33,7 +33,7 @@ class Sums:
     partial_sum_bits: int
     """Inside the array."""
     accumulator_bits: int
-    """In the accumulator buffer behind it."""
+    """In the accumulator buffer behind it; 64 never overflow, it takes 2^31 products of 16 by 16 bits."""
     overflow: str
     """``wrap`` or ``saturate``, at every addition."""
 
@@ -177,7 +177,7 @@ def compute_tile(
     """
     m, n = accumulators.shape
     results = n if timing.dataflow != "input_stationary" else m
-    overflow = kernels.EXACT if safe else OVERFLOW[arithmetic.overflow]
+    overflow = EXACT if safe else OVERFLOW[arithmetic.overflow]
     partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
     strips = _strips(results, timing.columns)
     depth = len(other)
