@@ -14,7 +14,9 @@ from accel.arch.timing import ArrayTiming
 from accel.numerics.qtype import QType
 from accel.sim.activity import OperandWidths, tile_activity
 from accel.sim.array import Sums, compute_tile, moving_layout
-from tests.differential.pe_by_pe import Adder, Fold, OperandStays, ResultStays, simulate
+from tests.differential.array_of_pes import Fold
+from tests.differential.pe_by_pe import OperandStays, ResultStays, simulate
+from tests.differential.registers import Adder
 
 DATAFLOWS = ("weight_stationary", "output_stationary", "input_stationary")
 
