@@ -60,7 +60,7 @@ def _cyclic(index: int, period: int) -> int:  # pragma: no cover
 
 
 @compiled
-def _lanes_of_wave(age: int, steps: Folds, used_rows: int) -> tuple[int, int]:  # pragma: no cover
+def lanes_of_wave(age: int, steps: Folds, used_rows: int) -> tuple[int, int]:  # pragma: no cover
     """First and last lane that a wave may be in which began ``age`` clocks ago."""
     last_row = steps.row_step * (used_rows - 1)
     first = 0 if age <= last_row else (age - last_row + steps.column_step - 1) // steps.column_step
@@ -68,7 +68,7 @@ def _lanes_of_wave(age: int, steps: Folds, used_rows: int) -> tuple[int, int]:  
 
 
 @compiled
-def _row_of_wave(age: int, i: int, steps: Folds) -> int:  # pragma: no cover
+def row_of_wave(age: int, i: int, steps: Folds) -> int:  # pragma: no cover
     """The row in which that wave meets lane i; -1 if it is between two rows."""
     down = age - steps.column_step * i
     if steps.row_step == 1:
@@ -81,9 +81,9 @@ def _switch_operands(
     current: IntArray, held: IntArray, first_k: int, age: int, steps: Folds, used_rows: int
 ) -> None:  # pragma: no cover
     """The first wave of a fold passes: PEs under it change to the fold's operands."""
-    first, last = _lanes_of_wave(age, steps, used_rows)
+    first, last = lanes_of_wave(age, steps, used_rows)
     for i in range(first, last + 1):
-        r = _row_of_wave(age, i, steps)
+        r = row_of_wave(age, i, steps)
         if r >= 0:
             at = (first_k + r) * LANES + i
             current[r * LANES + i] = held[at] if at < held.size else 0
@@ -106,9 +106,9 @@ def _hand_over(
 ) -> int:  # pragma: no cover
     """The first wave of a fold passes: PEs under it hand the sums of the fold before to the accumulators."""
     lost = 0
-    first_lane, last_lane = _lanes_of_wave(age, steps, used_rows)
+    first_lane, last_lane = lanes_of_wave(age, steps, used_rows)
     for i in range(first_lane, min(last_lane, width - 1) + 1):
-        r = _row_of_wave(age, i, steps)
+        r = row_of_wave(age, i, steps)
         if r < 0:
             continue
         if 0 <= first_result + r < results:

@@ -15,6 +15,8 @@ from accel.arch.timing import ArrayTiming
 from accel.numerics.mac import Accumulator, accumulate
 from accel.numerics.qtype import QType
 from accel.sim.array import LineLayout, Sums, compute_tile, moving_layout
+from accel.sim.array_kernels import Folds, lanes_of_wave, row_of_wave
+from accel.sim.array_row import LANES
 
 Array = npt.NDArray[Any]
 DATAFLOWS: tuple[Dataflow, ...] = ("weight_stationary", "output_stationary", "input_stationary")
@@ -239,3 +241,19 @@ def test_line_layout_by_hand() -> None:
     assert lines[0, 1, 16] == 2  # clock 1
     assert lines[1, 1, 16] == 3  # clock 1
     assert lines[1, 0, 15] == 4  # clock 2
+
+
+@pytest.mark.parametrize("row_step", [1, 2, 3])
+@pytest.mark.parametrize("column_step", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 4, 40])
+def test_a_wave_meets_each_pe_once_and_none_outside(row_step: int, column_step: int, rows: int) -> None:
+    """PE(r, i) is met V*r + H*i clocks after the wave began."""
+    steps = Folds(rows=rows, period=100, row_step=row_step, column_step=column_step)
+    met = {}
+    for age in range(row_step * (rows - 1) + column_step * (LANES - 1) + 1):
+        first, last = lanes_of_wave(age, steps, rows)
+        for i in range(first, last + 1):
+            r = row_of_wave(age, i, steps)
+            if r >= 0:
+                met[r, i] = age
+    assert met == {(r, i): row_step * r + column_step * i for r in range(rows) for i in range(LANES)}
