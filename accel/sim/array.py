@@ -184,7 +184,6 @@ def compute_tile(
     layout = moving_layout(timing, m, depth, n)
     if lines.shape != layout.shape:
         raise ValueError(f"lines are {lines.shape}; {layout} makes them {layout.shape}")
-    operand: IntArray = np.empty(0, np.int32 if other.dtype == np.uint16 else np.int16)
     out = accumulators.reshape(-1)
     if not np.shares_memory(out, accumulators):
         raise ValueError("accumulators are not in C order")
@@ -192,7 +191,7 @@ def compute_tile(
     fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
 
     def step(part: IntArray) -> tuple[int, int]:
-        packed = kernels.pack_strips(other, part, operand)
+        packed = _packed(other, part)
         if timing.dataflow == "output_stationary":
             return kernels.step_result_stays(lines, packed, out, part, n, m, steps, fit, first, partial)
         along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
@@ -241,6 +240,14 @@ def _strips(columns: int, array_columns: int) -> IntArray:
         ],
         np.int64,
     )
+
+
+def _packed(operand: IntArray, strips: IntArray) -> IntArray:
+    """(K, columns) strip by strip: (strips, K * LANES), zeros in lanes that no column has."""
+    packed = np.zeros((len(strips), len(operand), LANES), np.int32 if operand.dtype == np.uint16 else np.int16)
+    for strip, (column, width) in zip(packed, strips.tolist(), strict=True):
+        strip[:, :width] = operand[:, column : column + width]
+    return packed.reshape(len(strips), -1)
 
 
 @cache

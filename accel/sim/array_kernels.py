@@ -122,19 +122,6 @@ def _hand_over(
 
 
 @compiled
-def pack_strips(matrix: IntArray, strips: IntArray, like: IntArray) -> IntArray:  # pragma: no cover
-    """(K, columns) to (strips, K * LANES) of ``like``'s type, zeros in lanes that no column has."""
-    depth = matrix.shape[0]
-    packed = np.zeros((strips.shape[0], depth * LANES), like.dtype)
-    for strip in range(strips.shape[0]):
-        column, width = strips[strip, 0], strips[strip, 1]
-        for k in range(depth):
-            for i in range(width):
-                packed[strip, k * LANES + i] = matrix[k, column + i]
-    return packed
-
-
-@compiled
 def step_operand_stays(
     lines: IntArray,
     held: IntArray,
@@ -159,7 +146,8 @@ def step_operand_stays(
     lines
         (used rows, H, length): the operand that moves right, laid out by ``LineLayout``.
     held
-        From ``pack_strips``: the operand that stays; fold f holds row k in row k - f * rows of the array.
+        (strips, K * LANES): the operand that stays, zeros in lanes that no column has. Fold f holds its row k in row
+        k - f * rows of the array.
     out
         The accumulator buffer, flat; result s of column n lives at s * stream_stride + n * column_stride.
     strips
@@ -261,7 +249,7 @@ def step_result_stays(
     lines
         (used rows, H, length): the operand that moves right, laid out by ``LineLayout``.
     moving
-        From ``pack_strips``: the operand that moves down, again for each fold.
+        (strips, K * LANES): the operand that moves down, again for each fold.
     out
         The accumulator buffer (results, columns), flat; ``steps.rows`` results to a fold.
     strips, first, partial_type
