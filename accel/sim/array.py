@@ -23,7 +23,7 @@ IntArray = npt.NDArray[Any]
 
 OVERFLOW = {"wrap": WRAP, "saturate": SATURATE}
 """The kernels' names for what a sum that does not fit does."""
-_PES_WORTH_A_THREAD = 100_000
+_PE_CYCLES_WORTH_A_THREAD = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,9 @@ def compute_tile(
     sums start from 0 and add row after row ``partial_sum_bits`` wide, then join the accumulator, ``accumulator_bits``
     wide. Where results stay, a PE adds all k one after another before its sum joins the accumulator.
 
+    Rows and columns that the tile does not use are not stepped: there is no operand in them, and what passes through
+    them leaves as it came. The clocks that all of the array takes are ``ArrayTiming``'s.
+
     Parameters
     ----------
     timing
@@ -176,42 +179,40 @@ def compute_tile(
         Cores to use.
     """
     m, n = accumulators.shape
-    results = n if timing.dataflow != "input_stationary" else m
-    overflow = EXACT if safe else OVERFLOW[arithmetic.overflow]
-    partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
-    strips = _strips(results, timing.columns)
-    depth = len(other)
-    layout = moving_layout(timing, m, depth, n)
+    layout = moving_layout(timing, m, len(other), n)
+    out = accumulators.reshape(-1)
     if lines.shape != layout.shape:
         raise ValueError(f"lines are {lines.shape}; {layout} makes them {layout.shape}")
-    out = accumulators.reshape(-1)
+    if max(lines.itemsize, other.itemsize) > 2:
+        raise ValueError(f"operands are {lines.dtype} and {other.dtype}; the array takes up to 16 bits")
     if not np.shares_memory(out, accumulators):
         raise ValueError("accumulators are not in C order")
+    results = m if timing.dataflow == "input_stationary" else n
     steps = kernels.Folds(layout.array_rows, layout.period, layout.row_step, layout.column_step)
+    overflow = EXACT if safe else OVERFLOW[arithmetic.overflow]
     fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
+    partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
 
-    def step(part: IntArray) -> tuple[int, int]:
-        packed = _packed(other, part)
+    def step(strips: IntArray) -> tuple[int, int]:
+        packed = _packed(other, strips)
         if timing.dataflow == "output_stationary":
-            return kernels.step_result_stays(lines, packed, out, part, n, m, steps, fit, first, partial)
+            return kernels.step_result_stays(lines, packed, out, strips, n, m, steps, fit, first, partial)
         along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
         return kernels.step_operand_stays(
-            lines, packed, out, part, layout.stream, along, across, steps, fit, first, partial, accumulator
+            lines, packed, out, strips, layout.stream, along, across, steps, fit, first, partial, accumulator
         )
 
-    work = lines.size // max(1, layout.column_step) * len(strips) * LANES
-    threads = max(1, min(threads, len(strips), work // _PES_WORTH_A_THREAD))
-    parts = np.array_split(strips, threads)
+    strips = _strips(results, timing.columns)
+    pe_cycles = lines.size // layout.column_step * len(strips) * LANES
+    parts = np.array_split(strips, max(1, min(threads, len(strips), pe_cycles // _PE_CYCLES_WORTH_A_THREAD)))
     others = [_pool().submit(step, part) for part in parts[1:]]
-    clocks, overflows = step(parts[0])
-    for future in others:
-        more_clocks, more_overflows = future.result()
-        clocks, overflows = clocks + more_clocks, overflows + more_overflows
+    counts = [step(parts[0]), *(future.result() for future in others)]
+    clocks, overflows = (int(sum(column)) for column in zip(*counts, strict=True))
     return ArrayCounts(
-        overflows=int(overflows),
+        overflows=overflows,
         folds=layout.folds * ceil(results / timing.columns),
-        clocks_stepped=int(clocks),
-        pe_cycles_stepped=int(clocks) * layout.used_rows * LANES,
+        clocks_stepped=clocks,
+        pe_cycles_stepped=clocks * layout.used_rows * LANES,
     )
 
 

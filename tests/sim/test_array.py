@@ -217,6 +217,21 @@ def test_lines_of_another_layout_are_refused() -> None:
         )
 
 
+def test_operands_wider_than_the_lanes_are_refused() -> None:
+    array = timing("weight_stationary", 4, 4)
+    lines = moving_layout(array, 6, 10, 3).fill(np.zeros((10, 6), np.int8))
+    with pytest.raises(ValueError, match="up to 16 bits"):
+        compute_tile(
+            array,
+            Sums(32, 32, "wrap"),
+            lines,
+            np.zeros((10, 3), np.int32),
+            np.zeros((6, 3), np.int32),
+            first=True,
+            safe=True,
+        )
+
+
 def test_accumulators_must_be_contiguous() -> None:
     array = timing("weight_stationary", 4, 4)
     lines = moving_layout(array, 6, 10, 3).fill(np.zeros((10, 6), np.int8))
