@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.graph.ir import Graph, Node, Op, Tensor, Weight
-from accel.graph.onnx.source import Array, Source, SourceNode
+from accel.graph.onnx.source import Array, Source, SourceNode, Unsupported
 from accel.numerics.encoding import Encoding, FloatArray
 from accel.numerics.qtype import QType
 
@@ -23,17 +23,9 @@ _PREPROCESS = (
     "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
     "which merges constants into the layers before them"
 )
+_LARGEST_BIAS = 2.0**31
 _SAME_SCALE = 1e-5
 """Two computations of one float32 product agree to far less than this; different scales do not."""
-
-
-class Unsupported(Exception):  # noqa: N818 - a finding about one node; the importer gathers them into one AccelError
-    """Why one ONNX node cannot be imported, and what to do about it."""
-
-    def __init__(self, reason: str, hint: str = "") -> None:
-        self.reason = reason
-        self.hint = hint
-        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +42,10 @@ class ScaledConstant:
         shape = [1] * self.values.ndim
         if self.scale.size > 1:
             shape[self.axis] = self.scale.size
-        steps = (self.values.astype(np.int64) - self.zero_point.reshape(shape)).astype(np.float32)
-        return np.asarray(steps * self.scale.reshape(shape), np.float32)
+        zero = self.zero_point.reshape(shape) if self.zero_point.size > 1 else self.zero_point.reshape(())
+        steps = (self.values.astype(np.int64) - zero).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return np.asarray(steps * self.scale.reshape(shape), np.float32)
 
 
 @dataclass(slots=True)
@@ -159,6 +153,8 @@ class Builder:
         if np.any(zero_point):
             worst = int(zero_point.reshape(-1)[np.flatnonzero(zero_point)[0]])
             raise Unsupported(f"its weights {name!r} have zero point {worst}, and 0 is supported", _SYMMETRIC_WEIGHTS)
+        if values.ndim < 2:
+            raise Unsupported(f"its weights {name!r} have {values.ndim} axes")
         if scale.size not in (1, len(values)):
             raise Unsupported(f"its weights {name!r} have {scale.size} scales for {len(values)} output channels")
         return Weight(np.ascontiguousarray(values), self._qtype(values.dtype, name), scale)
@@ -181,6 +177,8 @@ class Builder:
         units = np.broadcast_to(np.float32(x_scale) * weight.scale, channels)
         if name in self.scaled:
             stored = self.scaled[name]
+            if stored.scale.size not in (1, channels):
+                raise Unsupported(f"its bias {name!r} has {stored.scale.size} scales for {channels} output channels")
             if np.allclose(stored.scale, units, rtol=_SAME_SCALE, atol=0) and not np.any(stored.zero_point):
                 return per_channel(stored.values, channels)
             self.notes.append(f"{node.name}: the bias has another scale than input x weight and was rounded to it")
@@ -188,7 +186,10 @@ class Builder:
         else:
             real = self.constant(name, "bias").astype(np.float32)
             self.notes.append(f"{node.name}: the bias is float32 and was rounded to input scale x weight scale")
-        return np.rint(per_channel(real, channels) / units).astype(np.int64)
+        steps = np.rint(per_channel(real, channels) / units)
+        if not np.all(np.abs(steps) <= _LARGEST_BIAS):
+            raise Unsupported(f"its bias {name!r} reaches {steps[np.argmax(np.abs(steps))]:g} steps of its scale")
+        return steps.astype(np.int64)
 
     def integer_bias(self, name: str, channels: int) -> npt.NDArray[np.int64] | None:
         """The int32 bias of a QLinear operation."""

@@ -9,8 +9,8 @@ from onnx.reference import ReferenceEvaluator
 from accel.errors import AccelError
 from accel.graph.ir import Graph, Tensor
 from accel.graph.onnx import quantized, real
-from accel.graph.onnx.builder import Builder, Unsupported
-from accel.graph.onnx.source import Array, Source, SourceNode
+from accel.graph.onnx.builder import Builder
+from accel.graph.onnx.source import Array, Source, SourceNode, Unsupported
 from accel.graph.problems import Problem, refuse
 
 _CONVERTERS = quantized.CONVERTERS | real.CONVERTERS
@@ -63,10 +63,21 @@ def _convert_node(builder: Builder, node: SourceNode) -> None:
     if _is_constant(builder, node):
         builder.constants.update(_evaluate(builder, node))
     elif key in _CONVERTERS:
+        _refuse_unknown_attributes(node, builder.source.opset)
         _CONVERTERS[key](builder, node)
     else:
         where = f" of {node.domain}" if node.domain else ""
         raise Unsupported(f"the operation{where} is not supported", SUPPORTED)
+
+
+def _refuse_unknown_attributes(node: SourceNode, opset: int) -> None:
+    """A misspelt attribute must not fall back to its default."""
+    known = quantized.ATTRIBUTES.get(node.op_type, frozenset())
+    if not node.domain:
+        known = frozenset(onnx.defs.get_schema(node.op_type, opset, node.domain).attributes)
+    for name in node.attributes:
+        if name not in known:
+            raise Unsupported(f"its attribute {name} is none of {node.op_type}'s")
 
 
 def _is_constant(builder: Builder, node: SourceNode) -> bool:

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.graph.ir import AveragePool, Conv, MaxPool, Weight
-from accel.graph.onnx.builder import Unsupported
-from accel.graph.onnx.source import SourceNode
+from accel.graph.onnx.source import SourceNode, Unsupported
 from accel.graph.onnx.window import read_window
 from accel.numerics.pool import Mean
 
@@ -25,10 +24,10 @@ def convolution(
         raise Unsupported(
             f"its weights have {weight.values.ndim} axes, and two-dimensional convolutions (4 axes) are supported"
         )
-    groups = node.attributes.get("group", 1)
+    groups = node.integer("group", 1)
     out_channels, depth, *kernel = weight.values.shape
     window = read_window(node, shape, (kernel[0], kernel[1]))
-    if shape[1] != depth * groups or out_channels % groups:
+    if groups < 1 or shape[1] != depth * groups or out_channels % groups:
         raise Unsupported(
             f"its input has {shape[1]} channels, and its weights {list(weight.values.shape)} "
             f"in {groups} groups take {depth * groups}"
@@ -50,7 +49,7 @@ def average_pooling(node: SourceNode, shape: Shape, mean: Mean) -> tuple[Average
     window = read_window(node, shape)
     if window.dilations != (1, 1):
         raise Unsupported(f"its dilations are {list(window.dilations)}, and 1 is supported")
-    include_pad = bool(node.attributes.get("count_include_pad", 0))
+    include_pad = bool(node.integer("count_include_pad", 0))
     if include_pad and window.overhang:
         raise Unsupported(
             "its ceil_mode adds windows that reach beyond the image, and with count_include_pad onnxruntime's own "
@@ -70,14 +69,22 @@ def global_window(shape: Shape, mean: Mean) -> tuple[AveragePool, Shape]:
 
 def joined_shape(node: SourceNode, shapes: Sequence[Shape]) -> tuple[int, Shape]:
     """The axis of a concatenation, not negative, and the result's shape."""
-    rank = len(shapes[0])
-    axis = node.attributes["axis"] % rank
+    if len({len(shape) for shape in shapes}) != 1:
+        raise Unsupported(f"it joins {', '.join(str(list(shape)) for shape in shapes)}")
+    axis = axis_within(node.integer("axis", 1), len(shapes[0]))
     rest = {shape[:axis] + shape[axis + 1 :] for shape in shapes}
     if len(rest) > 1:
         raise Unsupported(f"it joins {', '.join(str(list(shape)) for shape in shapes)} along axis {axis}")
     joined = list(shapes[0])
     joined[axis] = sum(shape[axis] for shape in shapes)
     return axis, tuple(joined)
+
+
+def axis_within(axis: int, rank: int) -> int:
+    """An axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise Unsupported(f"its axis {axis} is not one of {rank}")
+    return axis % rank
 
 
 def reshaped(shape: Shape, wanted: Sequence[int], zero_copies: bool) -> Shape:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 
 from accel.graph.ir import Add, Concat, Dequantize, Linear, Quantize, Tensor
-from accel.graph.onnx.builder import Builder, Converter, ScaledConstant, Unsupported
-from accel.graph.onnx.products import average_pooling, convolution, global_window, joined_shape
-from accel.graph.onnx.source import Array, SourceNode
+from accel.graph.onnx.builder import Builder, Converter, ScaledConstant
+from accel.graph.onnx.products import average_pooling, axis_within, convolution, global_window, joined_shape
+from accel.graph.onnx.source import Array, SourceNode, Unsupported
 from accel.numerics.encoding import Encoding
 from accel.numerics.pool import Mean
 
@@ -16,6 +17,7 @@ _MICROSOFT = "com.microsoft"
 
 def _quantize_linear(builder: Builder, node: SourceNode) -> None:
     _refuse_blocks(node)
+    _refuse_other_outputs(node)
     name = node.input(0)
     if name in builder.constants:
         _quantize_constant(builder, node)
@@ -27,6 +29,8 @@ def _quantize_linear(builder: Builder, node: SourceNode) -> None:
 
 def _dequantize_linear(builder: Builder, node: SourceNode) -> None:
     _refuse_blocks(node)
+    if node.integer("output_dtype", 0) not in (0, onnx.TensorProto.FLOAT):
+        raise Unsupported("its output_dtype is not float32")
     name, out = node.input(0), node.outputs[0]
     if name in builder.constants:
         builder.scaled[out] = _scaled(builder, node, builder.constants[name])
@@ -65,11 +69,11 @@ def _qlinear_matmul(builder: Builder, node: SourceNode) -> None:
 
 
 def _qgemm(builder: Builder, node: SourceNode) -> None:
-    if node.attributes.get("alpha", 1.0) != 1.0 or node.attributes.get("transA", 0):
+    if node.real("alpha", 1.0) != 1.0 or node.integer("transA", 0):
         raise Unsupported("its alpha is not 1 or its transA not 0")
     x = builder.integers(node.input(0), builder.encoding(node.input(1), node.input(2)))
     values = builder.constant(node.input(3), "weights")
-    rows = values if node.attributes.get("transB", 0) else values.T
+    rows = values if node.integer("transB", 0) else values.T
     if len(x.shape) != 2 or values.ndim != 2 or x.shape[1] != rows.shape[1]:
         raise Unsupported(f"it multiplies {list(x.shape)} by {list(rows.T.shape)}")
     zero = builder.constant(node.input(5), "weight zero point")
@@ -122,21 +126,32 @@ def _quantize_constant(builder: Builder, node: SourceNode) -> None:
     """Weights stored as float32 and quantized in the graph: the integers are what counts."""
     real = builder.constants[node.input(0)]
     scale, zero = builder.scales(node.input(1)), _zero_points(builder, node)
-    shape = [1] * real.ndim
-    if scale.size > 1:
-        shape[node.attributes.get("axis", 1)] = scale.size
+    shape, _ = _along_axis(node, real, scale, zero)
     limits = np.iinfo(zero.dtype)
-    steps = np.rint(real.astype(np.float32) / scale.reshape(shape)) + zero.reshape(shape if scale.size > 1 else -1)
-    builder.constants[node.outputs[0]] = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
+    steps = np.rint(real.astype(np.float32) / scale.reshape(shape)) + (zero.reshape(shape) if zero.size > 1 else zero)
+    values = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
+    builder.constants[node.outputs[0]] = values.reshape(real.shape)
 
 
 def _scaled(builder: Builder, node: SourceNode, values: Array) -> ScaledConstant:
     scale = builder.scales(node.input(1))
     zero = builder.constant(node.input(2), "zero point") if node.input(2) else np.zeros(1, values.dtype)
-    axis = node.attributes.get("axis", 1) if scale.size > 1 else 0
-    if scale.size > 1 and (not -values.ndim <= axis < values.ndim or values.shape[axis] != scale.size):
+    _, axis = _along_axis(node, values, scale, zero)
+    return ScaledConstant(values, scale, zero.reshape(-1), axis)
+
+
+def _along_axis(node: SourceNode, values: Array, scale: Array, zero: Array) -> tuple[list[int], int]:
+    """The shape in which the scales meet a constant's values, and the axis along which they vary."""
+    if zero.size not in (1, scale.size):
+        raise Unsupported(f"it has {scale.size} scales and {zero.size} zero points")
+    shape = [1] * values.ndim
+    if scale.size == 1:
+        return shape, 0
+    axis = axis_within(node.integer("axis", 1), values.ndim)
+    if values.shape[axis] != scale.size:
         raise Unsupported(f"it has {scale.size} scales for {list(values.shape)} along axis {axis}")
-    return ScaledConstant(values, scale, zero, axis % values.ndim if values.ndim else 0)
+    shape[axis] = scale.size
+    return shape, axis
 
 
 def _zero_points(builder: Builder, node: SourceNode) -> Array:
@@ -157,14 +172,30 @@ def _dtype(tensor: Tensor) -> np.dtype[np.generic]:
 
 
 def _refuse_blocks(node: SourceNode) -> None:
-    if node.attributes.get("block_size", 0):
+    if node.integer("block_size", 0):
         raise Unsupported("it has a scale for each block, and one for a tensor or channel is supported")
 
 
+def _refuse_other_outputs(node: SourceNode) -> None:
+    if node.integer("output_dtype", 0) not in (0, onnx.TensorProto.UINT8) and not node.input(2):
+        raise Unsupported("its output_dtype is not uint8, and a zero point is expected to say so")
+
+
 def _refuse_channels_last(node: SourceNode) -> None:
-    if node.attributes.get("channels_last", 0):
+    if node.integer("channels_last", 0):
         raise Unsupported("its images are NHWC, and NCHW is supported")
 
+
+_WINDOW = frozenset({"auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"})
+ATTRIBUTES = {
+    "QuantizeLinear": frozenset({"axis"}),
+    "DequantizeLinear": frozenset({"axis"}),
+    "QGemm": frozenset({"alpha", "transA", "transB"}),
+    "QLinearConcat": frozenset({"axis"}),
+    "QLinearGlobalAveragePool": frozenset({"channels_last"}),
+    "QLinearAveragePool": _WINDOW | {"channels_last"},
+}
+"""What the com.microsoft operators know, by operator."""
 
 CONVERTERS: dict[tuple[str, str], Converter] = {
     ("", "QuantizeLinear"): _quantize_linear,

@@ -8,9 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from accel.graph.ir import Add, Concat, Linear, Op, Requantize, Reshape, Tensor
-from accel.graph.onnx.builder import Builder, Converter, ScaledConstant, Unsupported
-from accel.graph.onnx.products import average_pooling, convolution, global_window, joined_shape, max_pooling, reshaped
-from accel.graph.onnx.source import Array, SourceNode
+from accel.graph.onnx.builder import Builder, Converter, ScaledConstant
+from accel.graph.onnx.products import (
+    average_pooling,
+    axis_within,
+    convolution,
+    global_window,
+    joined_shape,
+    max_pooling,
+    reshaped,
+)
+from accel.graph.onnx.source import SourceNode, Unsupported
 from accel.numerics.pool import Mean
 
 _INFINITY = float("inf")
@@ -31,10 +39,9 @@ def _matmul(builder: Builder, node: SourceNode) -> None:
 
 
 def _gemm(builder: Builder, node: SourceNode) -> None:
-    attributes = node.attributes
-    if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
+    if node.real("alpha", 1.0) != 1.0 or node.real("beta", 1.0) != 1.0 or node.integer("transA", 0):
         raise Unsupported("its alpha or beta is not 1, or its transA not 0")
-    _linear(builder, node, transposed=bool(attributes.get("transB", 0)))
+    _linear(builder, node, transposed=bool(node.integer("transB", 0)))
 
 
 def _linear(builder: Builder, node: SourceNode, transposed: bool) -> None:
@@ -105,7 +112,7 @@ def _clip(builder: Builder, node: SourceNode) -> None:
 def _bound(builder: Builder, node: SourceNode, index: int, attribute: str, default: float) -> float:
     name = node.input(index)
     if not name:
-        return float(np.float32(node.attributes.get(attribute, default)))
+        return float(np.float32(node.real(attribute, default)))
     value = builder.scaled[name].real() if name in builder.scaled else builder.constant(name, attribute)
     return float(np.float32(value.reshape(-1)[0]))
 
@@ -143,11 +150,11 @@ def _mean(builder: Builder, node: SourceNode, fused: Mean) -> Mean:
 
 def _reduce_mean(builder: Builder, node: SourceNode) -> None:
     x = builder.real(node.input(0))
-    axes = builder.constant(node.input(1), "axes").tolist() if node.input(1) else node.attributes.get("axes", ())
-    if len(x.shape) != 4 or sorted(axis % 4 for axis in axes) != [2, 3]:
+    axes = _axes(builder, node)
+    if len(x.shape) != 4 or sorted(axis_within(axis, 4) for axis in axes) != [2, 3]:
         raise Unsupported(f"it reduces axes {list(axes)} of {list(x.shape)}, and height and width (2, 3) are supported")
     op, shape = global_window(x.shape, Mean.UNROUNDED)
-    if node.attributes.get("keepdims", 1):
+    if node.integer("keepdims", 1):
         builder.emit(node, op, [x.name], Tensor(node.outputs[0], shape, None))
         return
     kept = f"{node.outputs[0]}/keepdims"
@@ -164,26 +171,31 @@ def _concat(builder: Builder, node: SourceNode) -> None:
 def _identity(builder: Builder, node: SourceNode) -> None:
     if len(node.outputs) > 1 and node.outputs[1]:
         raise Unsupported("its mask output is used")
+    if node.input(2) and builder.constant(node.input(2), "training_mode").any():
+        raise Unsupported("it is in training mode")
     _reshape_to(builder, node, builder.tensor(node.input(0)).shape)
 
 
 def _flatten(builder: Builder, node: SourceNode) -> None:
     shape = builder.tensor(node.input(0)).shape
-    axis = node.attributes.get("axis", 1)
-    head = int(np.prod(shape[:axis], dtype=np.int64)) if axis else 1
+    axis = node.integer("axis", 1)
+    axis = axis if axis == len(shape) else axis_within(axis, len(shape))
+    head = int(np.prod(shape[:axis], dtype=np.int64))
     _reshape_to(builder, node, reshaped(shape, [head, -1], zero_copies=False))
 
 
 def _reshape(builder: Builder, node: SourceNode) -> None:
-    wanted = builder.constant(node.input(1), "shape").tolist()
-    zero_copies = not node.attributes.get("allowzero", 0)
+    wanted = builder.constant(node.input(1), "shape").reshape(-1).tolist()
+    zero_copies = not node.integer("allowzero", 0)
     _reshape_to(builder, node, reshaped(builder.tensor(node.input(0)).shape, wanted, zero_copies))
 
 
 def _squeeze(builder: Builder, node: SourceNode) -> None:
     shape = builder.tensor(node.input(0)).shape
     axes = _axes(builder, node)
-    dropped = {axis % len(shape) for axis in axes} if axes else {i for i, size in enumerate(shape) if size == 1}
+    dropped = (
+        {axis_within(axis, len(shape)) for axis in axes} if axes else {i for i, size in enumerate(shape) if size == 1}
+    )
     _reshape_to(builder, node, tuple(size for axis, size in enumerate(shape) if axis not in dropped))
 
 
@@ -191,7 +203,7 @@ def _unsqueeze(builder: Builder, node: SourceNode) -> None:
     shape = builder.tensor(node.input(0)).shape
     axes = _axes(builder, node)
     rank = len(shape) + len(axes)
-    added, rest = {axis % rank for axis in axes}, iter(shape)
+    added, rest = {axis_within(axis, rank) for axis in axes}, iter(shape)
     _reshape_to(builder, node, tuple(1 if axis in added else next(rest) for axis in range(rank)))
 
 
@@ -200,16 +212,18 @@ def _transpose(builder: Builder, node: SourceNode) -> None:
     stored = builder.scaled.get(node.input(0))
     if stored is None:
         raise Unsupported("it transposes an activation, and only weights can be transposed")
-    order = list(node.attributes.get("perm", range(stored.values.ndim)[::-1]))
+    order = node.integers("perm", range(stored.values.ndim)[::-1])
+    if sorted(order) != list(range(stored.values.ndim)):
+        raise Unsupported(f"its perm {list(order)} does not order {stored.values.ndim} axes")
     builder.scaled[node.outputs[0]] = replace(
         stored, values=stored.values.transpose(order), axis=order.index(stored.axis)
     )
 
 
 def _axes(builder: Builder, node: SourceNode) -> Sequence[int]:
-    axes: Sequence[int] = node.attributes.get("axes", ())
-    values: Array | None = builder.constant(node.input(1), "axes") if node.input(1) else None
-    return axes if values is None else [int(axis) for axis in values]
+    if not node.input(1):
+        return node.integers("axes", ())
+    return [int(axis) for axis in builder.constant(node.input(1), "axes").reshape(-1)]
 
 
 def _reshape_to(builder: Builder, node: SourceNode, shape: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,15 @@ from accel.errors import AccelError
 
 Array = npt.NDArray[Any]
 _DOMAINS = {"ai.onnx": ""}
+
+
+class Unsupported(Exception):  # noqa: N818 - a finding about one node; the importer gathers them into one AccelError
+    """Why one ONNX node cannot be imported, and what to do about it."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        self.reason = reason
+        self.hint = hint
+        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +42,31 @@ class SourceNode:
     def input(self, index: int) -> str:
         """The name of an input, or ``""``."""
         return self.inputs[index] if index < len(self.inputs) else ""
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        return int(self._attribute(name, default, "an integer", int))
+
+    def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+        """An attribute that lists integers."""
+        value = self._attribute(name, default, "a list of integers", Sequence)
+        if isinstance(value, str) or not all(isinstance(item, int) for item in value):
+            raise Unsupported(f"its attribute {name} is {value!r}, and a list of integers is expected")
+        return tuple(value)
+
+    def real(self, name: str, default: float) -> float:
+        """A float32 attribute."""
+        return float(self._attribute(name, default, "a number", int | float))
+
+    def text(self, name: str, default: str) -> str:
+        """A string attribute."""
+        return str(self._attribute(name, default, "a text", str))
+
+    def _attribute(self, name: str, default: Any, wanted: str, kind: Any) -> Any:
+        value = self.attributes.get(name, default)
+        if not isinstance(value, kind):
+            raise Unsupported(f"its attribute {name} is {value!r}, and {wanted} is expected")
+        return value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +108,7 @@ def read_source(model: onnx.ModelProto, path: str) -> Source:
         A dynamic shape, an input that nothing produces, a tensor made twice, a cycle.
     """
     graph = model.graph
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants = {tensor.name: _decode(tensor, path) for tensor in graph.initializer}
     inputs = tuple(_read_input(value, path) for value in graph.input if value.name not in constants)
     nodes = _sort(_named(graph.node), {value.name for value in inputs} | set(constants), path)
     outputs = tuple(value.name for value in graph.output)
@@ -83,6 +118,13 @@ def read_source(model: onnx.ModelProto, path: str) -> Source:
             raise AccelError(f"output {name!r} is produced by no node", path)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     return Source(path, graph.name or "network", opset, inputs, outputs, nodes, constants)
+
+
+def _decode(tensor: onnx.TensorProto, path: str) -> Array:
+    try:
+        return numpy_helper.to_array(tensor)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AccelError(f"the constant {tensor.name!r} cannot be decoded ({error})", path) from None
 
 
 def _read_input(value: onnx.ValueInfoProto, path: str) -> SourceInput:
@@ -108,16 +150,26 @@ def _named(protos: Any) -> list[SourceNode]:
     nodes: list[SourceNode] = []
     taken: set[str] = set()
     for index, proto in enumerate(protos):
-        name = proto.name or f"{proto.op_type}_{index}"
+        op_type = _text(proto.op_type)
+        name = _text(proto.name) or f"{op_type}_{index}"
         while name in taken:
             name += "_"
         taken.add(name)
-        attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in proto.attribute}
-        domain = _DOMAINS.get(proto.domain, proto.domain)
-        nodes.append(
-            SourceNode(name, domain, proto.op_type, tuple(proto.input), tuple(proto.output), attributes, proto)
-        )
+        attributes = {entry.name: _attribute_value(entry) for entry in proto.attribute}
+        domain = _DOMAINS.get(_text(proto.domain), _text(proto.domain))
+        inputs, outputs = tuple(map(_text, proto.input)), tuple(map(_text, proto.output))
+        nodes.append(SourceNode(name, domain, op_type, inputs, outputs, attributes, proto))
     return nodes
+
+
+def _text(value: str | bytes) -> str:
+    """A name; protobuf hands those that are not UTF-8 over as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _attribute_value(entry: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(entry) if entry.type else None
+    return _text(value) if isinstance(value, bytes) else value
 
 
 def _sort(nodes: list[SourceNode], given: set[str], path: str) -> tuple[SourceNode, ...]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accel.graph.onnx.builder import Unsupported
-from accel.graph.onnx.source import SourceNode
+from accel.graph.onnx.source import SourceNode, Unsupported
 from accel.numerics.pool import output_size
 
 
@@ -36,12 +35,12 @@ def read_window(node: SourceNode, shape: tuple[int, ...], kernel: tuple[int, ...
     """Resolve a node's window on an NCHW image of ``shape``; ``kernel`` from the weights, else from the node."""
     if len(shape) != 4:
         raise Unsupported(f"its input has {len(shape)} axes, and images (NCHW) are supported")
-    stated = tuple(node.attributes.get("kernel_shape", kernel or ()))
+    stated = node.integers("kernel_shape", kernel or ())
     if len(stated) != 2 or min(stated) < 1 or (kernel is not None and stated != kernel):
         raise Unsupported(f"its kernel_shape is {list(stated)}, and two-dimensional kernels are supported")
-    strides = tuple(node.attributes.get("strides", (1, 1)))
-    dilations = tuple(node.attributes.get("dilations", (1, 1)))
-    pads = tuple(node.attributes.get("pads", (0, 0, 0, 0)))
+    strides = node.integers("strides", (1, 1))
+    dilations = node.integers("dilations", (1, 1))
+    pads = node.integers("pads", (0, 0, 0, 0))
     if len(pads) != 4 or len(strides) != 2 or len(dilations) != 2 or min(pads) < 0 or min(*strides, *dilations) < 1:
         raise Unsupported(f"its strides {strides}, dilations {dilations} or pads {pads} are not those of an image")
     rows, columns = (
@@ -63,11 +62,11 @@ def read_window(node: SourceNode, shape: tuple[int, ...], kernel: tuple[int, ...
 def _resolve(node: SourceNode, size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int]) -> _Axis:
     """Padding and number of windows along one axis."""
     extent = dilation * (kernel - 1) + 1
-    before, after = _padding(node.attributes.get("auto_pad", b"NOTSET").decode(), size, extent, stride, pads)
+    before, after = _padding(node.text("auto_pad", "NOTSET"), size, extent, stride, pads)
     out = output_size(size, kernel, stride, dilation, before + after)
     remainder = (size + before + after - extent) % stride
     # A window more, unless it would begin behind the image and its leading padding.
-    if node.attributes.get("ceil_mode", 0) and out > 0 and remainder and out * stride < size + before:
+    if node.integer("ceil_mode", 0) and out > 0 and remainder and out * stride < size + before:
         return _Axis(before, after + stride - remainder, out + 1, overhang=True)
     return _Axis(before, after, out, overhang=False)
 
@@ -77,6 +76,8 @@ def _padding(auto_pad: str, size: int, extent: int, stride: int, pads: tuple[int
         return pads
     if auto_pad == "VALID":
         return 0, 0
+    if auto_pad not in ("SAME_UPPER", "SAME_LOWER"):
+        raise Unsupported(f"its auto_pad is {auto_pad!r}")
     total = max(0, (-(-size // stride) - 1) * stride + extent - size)
     less, more = total // 2, total - total // 2
     return (less, more) if auto_pad == "SAME_UPPER" else (more, less)

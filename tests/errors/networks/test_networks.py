@@ -45,14 +45,15 @@ def small(**changes: object) -> onnx.ModelProto:
 
 
 def between(
-    op_types: list[tuple[str, list[str], str]], dtype: np.dtype = INT8, **attributes: object
+    op_types: list[tuple[str, list[str], str]], dtype: np.dtype = INT8, opset: int = 17, **attributes: object
 ) -> onnx.ModelProto:
-    """Float nodes between DequantizeLinear and QuantizeLinear."""
-    model = Model()
+    """Float nodes between DequantizeLinear and QuantizeLinear; the first has the attributes."""
+    model = Model(opset=opset)
     encoding = model.encoding(0.5, 0, dtype)
     model.node("DequantizeLinear", [model.input("x", (1, 4, 6, 6), dtype), *encoding], "real", name="dequantize")
     for op_type, inputs, output in op_types:
-        model.node(op_type, inputs, output, name=output, **(attributes if op_type != "Relu" else {}))
+        model.node(op_type, inputs, output, name=output, **attributes)
+        attributes = {}
     model.node("QuantizeLinear", [op_types[-1][2], *encoding], "y", name="quantize")
     return model.proto("y")
 
@@ -164,13 +165,13 @@ def constant_added() -> onnx.ModelProto:
     return model.proto("y")
 
 
-def bias_of_a_shared_product(shape: tuple[int, ...], shared: bool) -> onnx.ModelProto:
+def bias_of_a_shared_product(shape: tuple[int, ...], shared: bool, value: float = 1.0) -> onnx.ModelProto:
     model = Model()
     encoding = model.encoding(0.5, 0, INT8)
     real = model.dequantize(model.input("x", (4, 4), INT8), encoding)
     weights = model.weights((4, 4), per_channel=False)
     model.node("MatMul", [real, model.dequantize(weights[0], weights[1:])], "p", name="product")
-    bias = model.constant(np.ones(shape), np.float32, "b")
+    bias = model.constant(np.full(shape, value), np.float32, "b")
     model.node("QuantizeLinear", [model.node("Add", ["p", bias], "s", name="bias"), *encoding], "y", name="quantize")
     if not shared:
         return model.proto("y")
@@ -360,7 +361,7 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         "export the pool with count_include_pad=0 or with an image size that its stride divides",
     ),
     "dilated mean": (
-        lambda: between([("AveragePool", ["real"], "m")], kernel_shape=[2, 2], dilations=[2, 1]),
+        lambda: between([("AveragePool", ["real"], "m")], kernel_shape=[2, 2], dilations=[2, 1], opset=19),
         "NET:m: AveragePool cannot be imported: its dilations are [2, 1], and 1 is supported",
     ),
     "weights on the left": (
@@ -400,6 +401,31 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "kernel larger than the image": (
         lambda: small(weights=np.ones((4, 3, 9, 3), np.int8)),
         "NET:conv: QLinearConv cannot be imported: its kernel [9, 3] is larger than the padded image [8, 8]",
+    ),
+    "misspelt attribute": (
+        lambda: small(conv={"stride": [2, 2]}),
+        "NET:conv: QLinearConv cannot be imported: its attribute stride is none of QLinearConv's",
+    ),
+    "misspelt attribute of a com.microsoft operation": (
+        lambda: contributed("QLinearGlobalAveragePool", [(1, 4, 6, 6)], channel_last=0),
+        "NET:node: QLinearGlobalAveragePool cannot be imported: "
+        "its attribute channel_last is none of QLinearGlobalAveragePool's",
+    ),
+    "attribute of another type": (
+        lambda: small(conv={"strides": "two"}),
+        "NET:conv: QLinearConv cannot be imported: its attribute strides is 'two', and a list of integers is expected",
+    ),
+    "axis out of range": (
+        lambda: between([("Concat", ["real", "real"], "c")], axis=4),
+        "NET:c: Concat cannot be imported: its axis 4 is not one of 4",
+    ),
+    "flattened behind its last axis": (
+        lambda: between([("Flatten", ["real"], "f")], axis=5),
+        "NET:f: Flatten cannot be imported: its axis 5 is not one of 4",
+    ),
+    "bias out of reach": (
+        lambda: bias_of_a_shared_product((4,), shared=False, value=float("inf")),
+        "NET:bias: Add cannot be imported: its bias 'b' reaches inf steps of its scale",
     ),
     "negative pads": (
         lambda: small(conv={"pads": [-1, 0, 0, 0]}),
