@@ -134,6 +134,8 @@ def _quantize_constant(builder: Builder, node: SourceNode) -> None:
 
 
 def _scaled(builder: Builder, node: SourceNode, values: Array) -> ScaledConstant:
+    if values.dtype.kind not in "iu":
+        raise Unsupported(f"it dequantizes {node.input(0)!r}, which is {values.dtype}")
     scale = builder.scales(node.input(1))
     zero = builder.constant(node.input(2), "zero point") if node.input(2) else np.zeros(1, values.dtype)
     _, axis = _along_axis(node, values, scale, zero)

@@ -129,9 +129,8 @@ def cyclic() -> onnx.ModelProto:
 
 
 def several() -> onnx.ModelProto:
-    return between(
-        [("Relu", ["real"], "r"), ("Sigmoid", ["r"], "s"), ("LRN", ["s"], "l"), ("Softmax", ["l"], "m")], size=3
-    )
+    steps = [("Relu", ["real"], "r"), ("Sigmoid", ["r"], "s"), ("LRN", ["s"], "l"), ("Softmax", ["l"], "m")]
+    return between(steps)
 
 
 def softmax_tail() -> onnx.ModelProto:
@@ -186,6 +185,16 @@ def scales_along_inputs() -> onnx.ModelProto:
     weights = model.weights((6, 4), per_channel=True, axis=0)
     model.node("MatMul", [real, model.dequantize(weights[0], weights[1:], axis=0)], "p", name="product")
     model.node("QuantizeLinear", ["p", *encoding], "y", name="quantize")
+    return model.proto("y")
+
+
+def dequantized_floats() -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    real = model.dequantize(model.input("x", (4, 4), INT8), encoding)
+    floats = model.constant(np.eye(4), np.float32, "floats")
+    model.node("DequantizeLinear", [floats, encoding[0]], "w", name="w")
+    model.node("QuantizeLinear", [model.node("MatMul", [real, "w"], "p"), *encoding], "y", name="quantize")
     return model.proto("y")
 
 
@@ -418,6 +427,10 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "axis out of range": (
         lambda: between([("Concat", ["real", "real"], "c")], axis=4),
         "NET:c: Concat cannot be imported: its axis 4 is not one of 4",
+    ),
+    "dequantized floats": (
+        dequantized_floats,
+        "NET:w: DequantizeLinear cannot be imported: it dequantizes 'floats', which is float32",
     ),
     "flattened behind its last axis": (
         lambda: between([("Flatten", ["real"], "f")], axis=5),
