@@ -125,11 +125,14 @@ class ArrayTiming:
         """Before the first fold of a sequence; without overlap every period has its own."""
         return self.load_cycles if self.overlapped else 0
 
-    def issue_cycles(self, folds: int, stream: int) -> int:
-        """How long ``folds`` folds of ``stream`` operands each keep the next tile's first fold waiting."""
-        return folds * self.period(stream)
+    def issue_cycles(self, folds: int, stream: int, following: int | None = None) -> int:
+        """How long ``folds`` folds of ``stream`` operands each keep the next tile's first fold waiting.
 
-    def tail_cycles(self, stream: int) -> int:
+        ``following`` as for ``period``: what that fold streams.
+        """
+        return (folds - 1) * self.period(stream) + self.period(stream, following)
+
+    def tail_cycles(self, stream: int, following: int | None = None) -> int:
         """From the end of ``issue_cycles`` until the last result of a tile is out.
 
         Never negative: an array of one column that serializes short folds is through a cycle before its next fold may
@@ -137,7 +140,7 @@ class ArrayTiming:
         """
         if not self.overlapped:
             return 0
-        return max(0, self.streaming_cycles(stream) - self.period(stream))
+        return max(0, self.streaming_cycles(stream) - self.period(stream, following))
 
     def sequence_cycles(self, streams: Sequence[int]) -> int:
         """Folds one after another on an idle array, from the first load to the last result.

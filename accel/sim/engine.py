@@ -104,7 +104,7 @@ class _Engine:
     def _array(self, queue: list[Compute]) -> Process:
         timings = {name: ArrayTiming.of(self.machine.array, name) for name in self.machine.array.dataflow}
         shadow_free = 0
-        for instruction in queue:
+        for instruction, following in zip(queue, _following_streams(queue), strict=True):
             yield from self._wait(instruction)
             mapping = self.program.layers[instruction.layer].mapping
             assert isinstance(mapping, ArrayMapping)
@@ -114,16 +114,16 @@ class _Engine:
             if loaded > self.env.now:
                 yield self.env.timeout(loaded - int(self.env.now))
             begin = int(self.env.now)
-            issue = timing.issue_cycles(instruction.folds, instruction.stream)
+            issue = timing.issue_cycles(instruction.folds, instruction.stream, following)
             stretch = max(0, instruction.port_cycles - issue)
-            shadow_free = begin + issue + stretch - timing.period(instruction.stream)
+            shadow_free = begin + issue + stretch - timing.period(instruction.stream, following)
             self.timeline.begin[instruction.index] = begin
             self.timeline.stretch[instruction.index] = stretch
             yield self.env.timeout(issue + stretch)
             self.timeline.consumed[instruction.index] = int(self.env.now)
             self.consumed[instruction.index].succeed()
             self.timeline.order.append(instruction.index)
-            self._finish_after(instruction, timing.tail_cycles(instruction.stream))
+            self._finish_after(instruction, timing.tail_cycles(instruction.stream, following))
 
     def _stationary_ready(self, instruction: Compute, mapping: ArrayMapping) -> int:
         """When the operand that travels in ahead of the stream was in its buffer."""
@@ -156,3 +156,14 @@ class _Engine:
             self.timeline.order.append(instruction.index)
         self.timeline.done[instruction.index] = int(self.env.now)
         self.done[instruction.index].succeed()
+
+
+def _following_streams(queue: list[Compute]) -> list[int | None]:
+    """What the tile after each one streams: a shorter one may have to wait for results that still shift out.
+
+    None after a layer's last tile: layers do not overlap on the array.
+    """
+    return [
+        later.stream if later is not None and later.layer == compute.layer else None
+        for compute, later in zip(queue, [*queue[1:], None], strict=False)
+    ]

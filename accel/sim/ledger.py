@@ -15,7 +15,8 @@ def charge(program: Program, timeline: Timeline) -> tuple[Cycles, ...]:
     """Cycles by layer and cause; a layer lasts from the end of the one before to its own last store.
 
     The array's time is charged first: streaming, then what surrounds it. While the array (or, in a vector layer, the
-    vector unit) waits, the wait is charged to the instruction that ended it.
+    vector unit) waits for several things, the time until the first of them comes is charged to that one, the time
+    from there to the next to the next: as they come over one bus, that is what the bus was busy with.
     """
     by_layer: list[list[Instruction]] = [[] for _ in program.layers]
     for instruction in program.instructions:
@@ -26,13 +27,12 @@ def charge(program: Program, timeline: Timeline) -> tuple[Cycles, ...]:
         account: Counter[str] = Counter()
         computes = [i for i in instructions if isinstance(i, Compute)]
         for compute in computes:
-            cursor = _charge_compute(compute, timeline, cursor, account)
+            cursor = _charge_compute(program, compute, timeline, cursor, account)
         if computes:
             cursor = _charge_until(timeline.done[computes[-1].index], "fill_drain", cursor, account)
         for vector in (i for i in instructions if isinstance(i, Vector)):
-            if not computes:
-                cause = _vector_wait(program, vector, timeline)
-                cursor = _charge_until(timeline.begin[vector.index], cause, cursor, account)
+            for time, cause in _vector_waits(program, vector, timeline) if not computes else ():
+                cursor = _charge_until(time, cause, cursor, account)
             cursor = _charge_until(timeline.done[vector.index], "vector", cursor, account)
         for store in (i for i in instructions if isinstance(i, Store)):
             cursor = _charge_until(timeline.done[store.index], "stall_outputs", cursor, account)
@@ -46,8 +46,9 @@ def _charge_until(time: int, cause: str, cursor: int, account: Counter[str]) -> 
     return max(time, cursor)
 
 
-def _charge_compute(compute: Compute, timeline: Timeline, cursor: int, account: Counter[str]) -> int:
-    cursor = _charge_until(timeline.ready[compute.index], _compute_wait(compute, timeline), cursor, account)
+def _charge_compute(program: Program, compute: Compute, timeline: Timeline, cursor: int, account: Counter[str]) -> int:
+    for time, cause in _compute_waits(program, compute, timeline):
+        cursor = _charge_until(time, cause, cursor, account)
     cursor = _charge_until(timeline.begin[compute.index], "fill_drain", cursor, account)
     busy = timeline.consumed[compute.index] - cursor
     streaming = compute.folds * compute.stream
@@ -58,20 +59,25 @@ def _charge_compute(compute: Compute, timeline: Timeline, cursor: int, account: 
     return timeline.consumed[compute.index]
 
 
-def _compute_wait(compute: Compute, timeline: Timeline) -> str:
-    """What the array waited for last."""
-    waits = [
-        (timeline.done[compute.weight_load], "stall_weights"),
-        (timeline.done[compute.activation_load], "stall_activations"),
-    ]
+def _compute_waits(program: Program, compute: Compute, timeline: Timeline) -> list[tuple[int, str]]:
+    """What the array waited for, in the order in which it came: until when, and for what.
+
+    Room in the accumulators takes three steps: the wave before leaves the array, the vector unit works on it, and its
+    results are stored.
+    """
+    done = timeline.done
+    waits = [(done[compute.weight_load], "stall_weights"), (done[compute.activation_load], "stall_activations")]
     if compute.room is not None:
-        waits.append((timeline.done[compute.room], "stall_outputs"))
-    return max(waits)[1]
+        (vector,) = program.instructions[compute.room].waits
+        drained = max(done[index] for index in program.instructions[vector].waits)
+        waits += [(drained, "fill_drain"), (done[vector], "vector"), (done[compute.room], "stall_outputs")]
+    return sorted(waits)
 
 
-def _vector_wait(program: Program, vector: Vector, timeline: Timeline) -> str:
-    """What the vector unit waited for last: a Store that frees its room, or its operands."""
-    last = max(vector.waits, key=lambda index: timeline.done[index], default=None)
-    if last is not None and isinstance(program.instructions[last], Store):
-        return "stall_outputs"
-    return "stall_activations"
+def _vector_waits(program: Program, vector: Vector, timeline: Timeline) -> list[tuple[int, str]]:
+    """The same for the vector unit in a layer of its own: operands, and Stores that free its room."""
+    instructions = program.instructions
+    return sorted(
+        (timeline.done[index], "stall_outputs" if isinstance(instructions[index], Store) else "stall_activations")
+        for index in vector.waits
+    )
