@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from accel.arch.load import load_arch
 from accel.arch.spec import Machine
+from accel.errors import AccelError
 from accel.graph.float_reference import FloatNetwork
 from accel.graph.ir import Graph
 from accel.graph.onnx import load_network as load_graph
@@ -23,7 +24,7 @@ from accel.numerics.error import ErrorSums
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Result, Verification
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
-from accel.verify import verify_program
+from accel.witnessing import verify_program
 
 __all__ = ["Network", "Simulation", "estimate", "load_arch", "load_network", "lowered", "simulate", "verify"]
 
@@ -127,7 +128,10 @@ def simulate(
     """
     graph = fit_to_machine(network.graph, arch)
     data, notes = input_images(network.graph, inputs, network.images, images)
-    truth = None if labels is None else read_labels(labels, len(data))
+    if labels is not None and inputs is None and network.images is None:
+        raise AccelError("labels are given without images", network.graph.path, "give the images with --input")
+    classes = graph.tensors[graph.outputs[0]].size // graph.batch
+    truth = None if labels is None else read_labels(labels, len(data), classes)
     if inputs is None:
         truth = network.labels[: len(data)] if truth is None and network.labels is not None else truth
         float_model = float_model or network.float_path

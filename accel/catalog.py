@@ -23,19 +23,18 @@ def machine_rows() -> list[dict[str, object]]:
 
 
 def _machine_row(machine: Machine) -> dict[str, object]:
-    array, buffers = machine.array, machine.buffers
+    array, pe, buffers = machine.array, machine.pe, machine.buffers
     on_chip = sum(b.capacity_bytes for b in (buffers.weight, buffers.activation, buffers.accumulator))
     return {
         "name": machine.name,
         "array": f"{array.rows}x{array.columns}",
         "dataflow": " ".join(_SHORT[dataflow] for dataflow in array.dataflow),
-        "overlap": array.overlap,
-        "weight x activation": f"{machine.pe.weight} x {machine.pe.activation}",
-        "accumulator_bits": machine.pe.accumulator_bits,
-        "clock_mhz": f"{machine.clock_hz / 1e6:g}",
+        "operands": str(pe.weight) if pe.weight == pe.activation else f"{pe.weight} x {pe.activation}",
+        "sum_bits": pe.accumulator_bits,
+        "mhz": f"{machine.clock_hz / 1e6:g}",
         "peak_tops": f"{peak_tops(machine):.3g}",
-        "on_chip_kib": f"{on_chip / 1024:g}",
-        "dram_bytes_per_cycle": f"{machine.dram.bandwidth_bytes_per_cycle:.4g}",
+        "buffers_kib": f"{on_chip / 1024:g}",
+        "dram_b_per_cycle": f"{machine.dram.bandwidth_bytes_per_cycle:.4g}",
         "description": machine.description,
     }
 

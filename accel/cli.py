@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,8 +35,34 @@ networks_app = typer.Typer(
 )
 app.add_typer(networks_app, name="networks")
 
-Net = Annotated[str, typer.Argument(metavar="NET", help="An ONNX file, or a network of the gallery.")]
-Arch = Annotated[str, typer.Option("--arch", "-a", metavar="A", help="A machine's YAML file, or one of the gallery.")]
+
+def _machine_names(incomplete: str) -> list[str]:
+    """For shell completion."""
+    from accel.gallery import machines
+
+    return [path.stem for path in machines() if path.stem.startswith(incomplete)]
+
+
+def _network_names(incomplete: str) -> list[str]:
+    """For shell completion."""
+    from accel.networks import networks
+
+    return [info.name for info in networks() if info.name.startswith(incomplete)]
+
+
+Net = Annotated[
+    str,
+    typer.Argument(metavar="NET", help="An ONNX file, or a network of the gallery.", autocompletion=_network_names),
+]
+Arch = Annotated[
+    str,
+    typer.Option(
+        "--arch", "-a", metavar="A", help="A machine's YAML file, or one of the gallery.", autocompletion=_machine_names
+    ),
+]
+_BROKEN_PIPE = 128 + 13
+"""What a shell reports of a program that SIGPIPE ended."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row for each layer and nothing else.")]
 Out = Annotated[
@@ -67,24 +95,50 @@ class Stage(StrEnum):
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except AccelError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _say(*parts: Any) -> None:
+    """Write text or tables to standard output, all of it, or say why not; a reader that has gone ends the program."""
+    from accel.report.console import open_console
+
+    console = open_console()
+    try:
+        for part in parts:
+            if isinstance(part, str):
+                sys.stdout.write(part)
+                continue
+            with console.capture() as captured:
+                console.print(part)
+            sys.stdout.write(captured.get())
+        sys.stdout.flush()
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_BROKEN_PIPE)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise AccelError(f"standard output cannot be written ({error.strerror})") from None
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
         from accel import __version__
 
-        print(f"accel {__version__}")
+        _say(f"accel {__version__}\n")
         raise typer.Exit
 
 
@@ -117,7 +171,9 @@ def networks(context: typer.Context, json: Json = False) -> None:
 
 @networks_app.command("make")
 def make_network(
-    name: Annotated[str, typer.Argument(help="A network of the gallery, such as resnet50.")],
+    name: Annotated[
+        str, typer.Argument(help="A network of the gallery, such as resnet50.", autocompletion=_network_names)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
     tail: Annotated[
         Tail, typer.Option(help="pool: GlobalAveragePool + Flatten; mean: ReduceMean + Reshape.")
@@ -129,13 +185,17 @@ def make_network(
 
     with _progress() as progress:
         files = make(name, out, tail=tail.value, progress=lambda text: progress(text, 0, 0), overwrite=overwrite)
-    for path in files:
-        print(path)
+    _say(*(f"{path}\n" for path in files))
 
 
 @app.command()
 def show(
-    arch: Annotated[str, typer.Argument(metavar="A", help="A machine's YAML file, or one of the gallery.")],
+    arch: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A machine's YAML file, or one of the gallery.", autocompletion=_machine_names
+        ),
+    ],
     json: Json = False,
 ) -> None:
     """Show one machine: every field with its unit and default, peak figures and area."""
@@ -147,10 +207,9 @@ def show(
 
     machine = load_arch(arch)
     if json:
-        print(machine.model_dump_json(indent=2))
+        _say(machine.model_dump_json(indent=2) + "\n")
         return
-    rows = describe_machine(machine)
-    open_console().print(machine_page(machine.name, rows, machine_figures(machine)))
+    _say(machine_page(describe_machine(machine), machine_figures(machine), open_console().width))
 
 
 @app.command()
@@ -158,7 +217,7 @@ def schema() -> None:
     """Print the JSON Schema of machine files; editors complete and check YAML with it."""
     from accel.arch.describe import machine_schema_text
 
-    print(machine_schema_text(), end="")
+    _say(machine_schema_text())
 
 
 @app.command()
@@ -239,17 +298,13 @@ def verify(
     Each layer is compared alone (fed with the reference's inputs) and end to end. Exit code 1 if anything differs.
     """
     from accel import api
-    from accel.report.console import open_console
     from accel.report.verification import verification_table
 
     net, machine = api.load_network(network), api.load_arch(arch)
     _compile_kernels()
     with _progress() as progress:
         verification = api.verify(net, machine, inputs=input_file, progress=progress)
-    if json:
-        print(verification.to_json())
-    else:
-        open_console().print(verification_table(verification))
+    _say(verification.to_json() + "\n" if json else verification_table(verification))
     if not verification.passed:
         raise typer.Exit(1)
 
@@ -264,9 +319,7 @@ def lower(
     from accel import api
 
     texts = api.lowered(api.load_network(network), api.load_arch(arch))
-    for name, text in texts.items():
-        if stage in (Stage.ALL, name):
-            print(text)
+    _say(*(f"{text}\n" for name, text in texts.items() if stage in (Stage.ALL, name)))
 
 
 def _compile_kernels() -> None:
@@ -296,19 +349,17 @@ def _report(
     outputs: Mapping[str, Any] | None = None,
 ) -> None:
     if json:
-        print(result.to_json())
+        _say(result.to_json() + "\n")
     elif csv:
         from accel.report.csv import layers_csv
 
-        print(layers_csv(result), end="")
+        _say(layers_csv(result))
     else:
         from accel.report.console import open_console
         from accel.report.tables import energy_table, layer_table, totals_table
 
-        console = open_console()
-        console.print(layer_table(result, width=console.width))
-        console.print(energy_table(result, width=console.width))
-        console.print(totals_table(result))
+        width = open_console().width
+        _say(layer_table(result, width), energy_table(result, width), totals_table(result))
     if out is not None:
         from accel.report.folder import write_results
 
@@ -321,18 +372,11 @@ def _print_rows(name: str, rows: list[dict[str, object]], json: bool) -> None:
     if json:
         import json as json_module
 
-        print(json_module.dumps({name: rows}, indent=2))
+        _say(json_module.dumps({name: rows}, indent=2) + "\n")
         return
-    from rich.table import Table
+    from accel.report.listing import listing
 
-    from accel.report.console import open_console
-
-    table = Table(box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    open_console().print(table)
+    _say(listing(rows))
 
 
 @contextmanager

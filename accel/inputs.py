@@ -37,6 +37,10 @@ def input_images(
     """
     tensor = _only_input(graph)
     if given is None and shipped is None:
+        if limit is not None and limit != tensor.shape[0]:
+            raise AccelError(
+                f"{limit} images are asked for, and no input is given", graph.path, "give one with --input"
+            )
         return _random(tensor), [_RANDOM_NOTE]
     where = str(given) if isinstance(given, Path) else "the input"
     data = shipped if given is None else read_npy(given) if isinstance(given, Path) else given
@@ -60,13 +64,13 @@ def image_batches(graph: Graph, data: Array) -> list[Array]:
     return [data[start : start + batch] for start in range(0, len(data), batch)]
 
 
-def read_labels(given: npt.NDArray[np.int64] | Path, images: int) -> npt.NDArray[np.int64]:
+def read_labels(given: npt.NDArray[np.int64] | Path, images: int, classes: int) -> npt.NDArray[np.int64]:
     """The class of each image; labels beyond the images that run are left out.
 
     Raises
     ------
     AccelError
-        Not a list of integers, or fewer than there are images.
+        Not a list of integers, fewer than there are images, or no class of the network.
     """
     where = str(given) if isinstance(given, Path) else "the labels"
     values = read_npy(given) if isinstance(given, Path) else np.asarray(given)
@@ -74,6 +78,10 @@ def read_labels(given: npt.NDArray[np.int64] | Path, images: int) -> npt.NDArray
         raise AccelError(f"labels are {values.dtype} of shape {values.shape}", where, "give one integer for each image")
     if len(values) < images:
         raise AccelError(f"there are {len(values)} labels for {images} images", where, "give one for each image")
+    if int(values.min()) < 0 or int(values.max()) >= classes:
+        raise AccelError(
+            f"labels reach from {values.min()} to {values.max()}", where, f"the network has classes 0 to {classes - 1}"
+        )
     return values[:images].astype(np.int64)
 
 
@@ -99,6 +107,8 @@ def read_npy(path: Path) -> Array:
         raise AccelError("a folder, not a .npy file", str(path), hint) from None
     except OSError as error:
         raise AccelError(f"cannot be read ({error.strerror or error})", str(path), hint) from None
+    except MemoryError:
+        raise AccelError("the array is larger than the memory there is", str(path), "give fewer images") from None
     except ValueError as error:
         if "Object arrays" in str(error):
             raise AccelError(
@@ -128,13 +138,14 @@ def _checked(data: Array, tensor: Tensor, where: str) -> Array:
     if tensor.qtype is None:
         if data.dtype.kind != "f":
             raise AccelError(f"the type is {data.dtype}", where, f"{tensor.name} takes float32, scaled as in training")
-        if not np.isfinite(data).all():
+        with np.errstate(over="ignore"):
+            values = data.astype(np.float32)
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        if bad:
             raise AccelError(
-                f"{int((~np.isfinite(data)).sum())} of {data.size} values are NaN or infinite",
-                where,
-                "give finite numbers",
+                f"{bad} of {data.size} values are NaN, infinite or beyond float32", where, "give finite numbers"
             )
-        return data.astype(np.float32)
+        return values
     low, high = tensor.qtype.min + tensor.file_offset, tensor.qtype.max + tensor.file_offset
     if data.dtype.kind not in "iu":
         raise AccelError(f"the type is {data.dtype}", where, f"{tensor.name} takes integers from {low} to {high}")

@@ -202,7 +202,7 @@ def make(
     targets = [folder / file for file in (*(file.name for file in info.files), _INPUT_FILE)]
     taken = next((path for path in targets if path.exists()), None)
     if taken is not None and not overwrite:
-        raise AccelError("the file exists already", str(taken), "choose another folder, or overwrite it")
+        raise AccelError("the file exists already", str(taken), "choose another folder, or replace it: --overwrite")
     try:
         _write_all_or_none(info, folder, targets, tail, progress)
     except OSError as error:

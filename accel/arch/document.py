@@ -131,7 +131,10 @@ class Document:
         lines: dict[str, int] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, ScalarNode) else None
-            if name is None:
+            if name == "<<":
+                hint = "write the keys out; an alias (*name) may stand for a whole value"
+                self.problems.append(self.problem(key, "merge keys (<<) are not supported", hint))
+            elif name is None:
                 self.problems.append(self.problem(key, "this key is not a word", "write 'key: value'"))
             elif name in mapping:
                 first = f"it stands in line {lines[name]} already"
@@ -148,7 +151,11 @@ class Document:
         if tag not in _SCALARS:
             self.problems.append(self.problem(node, f"the tag '{tag}' has no meaning here", "write a plain value"))
             return node.value
-        return _yaml().constructor.construct_object(node)
+        try:
+            return _yaml().constructor.construct_object(node)
+        except ValueError:
+            self.problems.append(self.problem(node, "this number is too long to be read", "write fewer digits"))
+            return node.value
 
 
 def _compose(text: str, filename: str) -> Node:

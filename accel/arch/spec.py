@@ -140,8 +140,10 @@ class BuffersSpec(Spec):
     """The on-chip buffers."""
 
     weight: BufferSpec = Field(description="Holds weights on their way to the array.")
-    activation: BufferSpec = Field(description="Holds input and output activations.")
-    accumulator: BufferSpec = Field(description="Holds sums until the vector unit takes them.")
+    activation: BufferSpec = Field(description="Holds activations for the array and the vector unit to read.")
+    accumulator: BufferSpec = Field(
+        description="Holds sums until the vector unit takes them, and its results until they are stored."
+    )
 
 
 class DramSpec(Spec):

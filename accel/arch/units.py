@@ -151,7 +151,8 @@ class Quantity:
         if clock_hz is None:
             raise self._refusal(f"is '{text}', and there is no clock to turn it into cycles")
         if self.timed_base == "second":
-            return Fraction(math.ceil(timed * Fraction(clock_hz)))
+            cycles = timed * Fraction(clock_hz)
+            return Fraction(math.ceil(cycles)) if cycles >= 0 else cycles
         return timed / Fraction(clock_hz)
 
     def _check(self, value: Fraction, shown: str) -> None:

@@ -37,6 +37,8 @@ class FloatNetwork:
 
     def __init__(self, path: str | Path, graph: Graph) -> None:
         model = read_model(Path(path))
+        if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+            raise AccelError("this network is quantized itself", str(path), "give the float network it was made from")
         constants = {tensor.name for tensor in model.graph.initializer}
         inputs = [value.name for value in model.graph.input if value.name not in constants]
         if len(inputs) != 1:

@@ -115,14 +115,18 @@ def _stage(out: Path, overwrite: bool) -> Iterator[Path]:
     _check_place(out, overwrite)
     parent = out if out.is_dir() else out.parent
     stage = parent / f"{_STAGE}{secrets.token_hex(4)}"
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        stage.mkdir()
+        stage.mkdir(parents=True)
     except OSError as error:
         raise _unwritable(out, error) from error
     try:
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        for folder in missing:  # Parents made for nothing go again; with results in them they stay.
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _check_place(out: Path, overwrite: bool) -> None:
@@ -131,10 +135,9 @@ def _check_place(out: Path, overwrite: bool) -> None:
             _check_contents(out, overwrite)
         elif out.exists() or out.is_symlink():
             raise AccelError("this is not a folder", str(out), _NAME_ANOTHER)
-        elif not out.parent.exists():
-            raise AccelError(f"the folder {out.parent} does not exist", str(out), "make it first")
-        elif not out.parent.is_dir():
-            raise AccelError(f"{out.parent} is not a folder", str(out), _NAME_ANOTHER)
+        parent = next(folder for folder in out.absolute().parents if folder.exists())
+        if not parent.is_dir():
+            raise AccelError(f"{parent} is not a folder", str(out), _NAME_ANOTHER)
     except OSError as error:
         raise _unwritable(out, error) from error
 

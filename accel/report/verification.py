@@ -52,7 +52,7 @@ def _verdict(verification: Verification) -> list[Text]:
         if doubt:
             lines.append(Text(f"no witness of {what} here: {doubt}", style="yellow"))
     for check in verification.checks:
-        if check.witness_note:
+        if check.witness_note and any(c and c.mismatches for c in (check.witness_alone, check.witness_end_to_end)):
             lines.append(Text(f"* {check.layer}: {check.witness_note}", style="yellow"))
     lines.append(
         Text(f"cycles: estimate {verification.estimate_cycles:,}, simulation {verification.simulated_cycles:,}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from accel.gallery import workloads_dir
 from accel.inputs import input_images, read_labels, read_npy
 from tests.networks import Builder
 
+INT8 = workloads_dir() / "digits_resnet8" / "int8.onnx"
 RUN = ("run", "digits-resnet8", "--arch", "edge-32x32")
 
 
@@ -38,7 +41,7 @@ INPUTS = {
     "no image": (np.zeros((0, 1, 16, 16), np.float32), "the shape is 0x1x16x16; input takes Nx1x16x16, N images"),
     "bytes": (np.zeros((1, 1, 16, 16), np.uint8), "the type is uint8; input takes float32, scaled as in training"),
     "text": (np.full((1, 1, 16, 16), "a"), "the type is <U1; input takes float32, scaled as in training"),
-    "NaN": (NAN, "2 of 512 values are NaN or infinite; give finite numbers"),
+    "NaN": (NAN, "2 of 512 values are NaN, infinite or beyond float32; give finite numbers"),
 }
 
 
@@ -105,20 +108,61 @@ def test_pickles_are_refused_and_never_run(here, accel) -> None:
 
 
 def test_labels(here) -> None:
-    assert read_labels(np.array([3, 1, 2]), 2).tolist() == [3, 1]
+    assert read_labels(np.array([3, 1, 2]), 2, 4).tolist() == [3, 1]
     with pytest.raises(AccelError) as error:
-        read_labels(save("y.npy", [1, 2]), 3)
+        read_labels(save("y.npy", [1, 2]), 3, 4)
     assert str(error.value) == "y.npy: there are 2 labels for 3 images; give one for each image"
     with pytest.raises(AccelError) as error:
-        read_labels(save("y.npy", [[1.0]]), 1)
+        read_labels(save("y.npy", [[1.0]]), 1, 4)
     assert str(error.value) == "y.npy: labels are float64 of shape (1, 1); give one integer for each image"
+    with pytest.raises(AccelError) as error:
+        read_labels(save("y.npy", [1, 4]), 2, 4)
+    assert str(error.value) == "y.npy: labels reach from 1 to 4; the network has classes 0 to 3"
+
+
+def test_labels_without_images(here, accel) -> None:
+    ran = accel("run", INT8, "--arch", "edge-32x32", "--labels", save("y.npy", [1]))
+    assert ran.err == f"error: {INT8}: labels are given without images; give the images with --input\n"
+
+
+def test_images_of_no_input(here, accel) -> None:
+    ran = accel("run", INT8, "--arch", "edge-32x32", "--images", 2)
+    assert ran.err == f"error: {INT8}: 2 images are asked for, and no input is given; give one with --input\n"
+
+
+def test_a_quantized_network_is_no_float_reference(here, accel) -> None:
+    ran = accel(*RUN, "--float", INT8)
+    assert ran.err == f"error: {INT8}: this network is quantized itself; give the float network it was made from\n"
+
+
+def test_an_array_larger_than_memory(here, accel) -> None:
+    with Path("x.npy").open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 1, 16, 16)}
+        np.lib.format.write_array_header_1_0(file, header)
+    ran = accel(*RUN, "--input", "x.npy")
+    assert ran.err == "error: x.npy: the array is larger than the memory there is; give fewer images\n"
+
+
+def test_numbers_beyond_float32(here, accel) -> None:
+    ran = accel(*RUN, "--input", save("x.npy", np.full((1, 1, 16, 16), 1e300)))
+    assert ran.err == "error: x.npy: 256 of 256 values are NaN, infinite or beyond float32; give finite numbers\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("form", [["--json"], ["--csv"], []])
+def test_a_full_standard_output(form) -> None:
+    words = ["estimate", "digits-resnet8", "--arch", "edge-32x32", *form]
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", "from accel.cli import main; main()", *words]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (2, "error: standard output cannot be written (No space left on device)\n")
 
 
 def test_result_folder(here, accel) -> None:
     Path("taken").mkdir()
     Path("taken/notes.txt").write_text("mine")
     Path("file").write_text("mine")
-    for out in ("taken", "file", "file/below", "no/such/parent"):
+    for out in ("taken", "file", "file/below"):
         ran = accel("estimate", *RUN[1:], "--out", out, "--overwrite")
         assert ran.code == 2
         assert ran.out == ""

@@ -141,7 +141,7 @@ def _compare(found: Array, expected: Array, who: str, whom: str) -> Comparison:
 def _note(node: Node, witness: Witness) -> str:
     if node.output not in witness.ties:
         return ""
-    return "onnxruntime takes this mean in float32, in an order of its own; exact ties may round the other way"
+    return "behind a mean that onnxruntime takes in float32, in an order of its own; exact ties may round the other way"
 
 
 def _unsigned_products(graph: Graph) -> list[str]:
