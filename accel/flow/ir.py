@@ -3,7 +3,8 @@
 Convolution, matrix multiplication, pooling and elementwise work are one kind of thing here. The access maps answer
 "which data does this tile touch?", halo included; mapping and simulation ask them and nothing else.
 
-Every tensor is seen with four axes (b, c, h, w): images as they are, matrices as (rows, features, 1, 1).
+Every tensor is seen with four axes (b, c, h, w): images as they are, matrices as (rows, features, 1, 1). An access says
+how it sees its tensor; the elements lie in memory in C order in either view.
 
 An op prints as its loop nest, reduction loops marked with ``+``::
 

@@ -102,8 +102,8 @@ def _convolution(graph: Graph, node: Node, op: Conv) -> FlowOp:
 
 def _linear(graph: Graph, node: Node, op: Linear) -> FlowOp:
     n, c = op.weight.values.shape
-    shape_in = canonical_shape(graph.tensors[node.inputs[0]].shape)
-    shape_out = canonical_shape(graph.tensors[node.output].shape)
+    rows = graph.tensors[node.inputs[0]].size // c
+    shape_in, shape_out = (rows, c, 1, 1), (rows, n, 1, 1)
     ones = (Dim("oh", 1), Dim("ow", 1), Dim("kh", 1, reduction=True), Dim("kw", 1, reduction=True))
     dims = (Dim("b", shape_in[0]), Dim("g", 1), Dim("n", n), *ones, Dim("c", c, reduction=True))
     zero = Affine()

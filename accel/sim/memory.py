@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from accel.flow.ir import Region, canonical_shape
+from accel.flow.ir import Region, Shape4
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
 from accel.result import Activity
 from accel.sim.layer import ArrayLayer, Seen
@@ -63,7 +63,7 @@ class Memory:
         self.layers = layers
         self.seen = {position: Seen(activity=_NO_TOGGLES if activity else None) for position in layers}
         self.tensors = program.flow.tensors
-        self.dram = {name: values.reshape(canonical_shape(values.shape)) for name, values in inputs.items()}
+        self.dram = dict(inputs)
         self.keep = {*keep, *program.flow.outputs}
         self.on_tensor = on_tensor
         self.weights: dict[int, Array] = {}
@@ -83,10 +83,6 @@ class Memory:
     def tensor(self, name: str) -> Array:
         """A tensor that is in DRAM, in the network's own shape."""
         return self.dram[self._place(name)].reshape(self.tensors[name].shape)
-
-    def _view(self, name: str) -> Array:
-        """The same with the four axes of the flow."""
-        return self.dram[self._place(name)].reshape(canonical_shape(self.tensors[name].shape))
 
     def _place(self, name: str) -> str:
         """The tensor in whose memory ``name`` lies: views have none of their own."""
@@ -115,7 +111,8 @@ class Memory:
             self.activations[load.slot] = ActivationSlot()
         slot = self.activations[load.slot]
         box = (load.box[0], load.box[1], load.box[2], load.box[3])  # type: ignore[misc]
-        slot.parts[load.part] = self._view(load.tensor)[_at(box)].copy()
+        seen_as = self.program.layers[load.layer].op.reads[load.part].shape
+        slot.parts[load.part] = self.dram[self._place(load.tensor)].reshape(seen_as)[_at(box)].copy()
         slot.boxes[load.part] = box
 
     def _compute(self, compute: Compute) -> None:
@@ -145,18 +142,19 @@ class Memory:
         if self.on_tensor is not None and len(made) > 1:
             names = [op.node.output, *(node.output for node in op.epilogue)]
             for name, values in zip(names[:-1], made, strict=False):
-                self._space(name, self.inner)[_at(vector.box)] = values
+                self._space(name, self.inner, op.write.shape)[_at(vector.box)] = values
 
-    def _space(self, name: str, space: dict[str, Array]) -> Array:
-        """The whole of a tensor in ``space``, four axes, made when it is first written."""
+    def _space(self, name: str, space: dict[str, Array], shape: Shape4) -> Array:
+        """The whole of a tensor in ``space``, as its writer sees it, made when it is first written."""
         if name not in space:
             tensor = self.tensors[name]
             dtype = np.dtype(np.float32) if tensor.qtype is None else tensor.qtype.dtype
-            space[name] = np.empty(canonical_shape(tensor.shape), dtype)
+            space[name] = np.empty(shape, dtype)
         return space[name]
 
     def _store(self, store: Store) -> None:
-        self._space(store.tensor, self.dram)[_at(store.box)] = self.accumulators[store.accumulator_slot]
+        space = self._space(store.tensor, self.dram, self.program.layers[store.layer].op.write.shape)
+        space[_at(store.box)] = self.accumulators[store.accumulator_slot]
         if store.index == self.last_store[store.layer]:
             self._end_layer(store.layer)
 
@@ -170,7 +168,7 @@ class Memory:
             self.inner = {}
             replacement = self.on_tensor(name, self.tensor(name))
             if replacement is not None:
-                self.dram[name] = replacement.reshape(canonical_shape(replacement.shape))
+                self.dram[name] = replacement
         for place in {self._place(read.tensor) for read in op.reads}:
             if self.last_reader[place] == position and place not in self.kept_places:
                 del self.dram[place]

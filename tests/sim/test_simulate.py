@@ -12,7 +12,7 @@ from accel.mapping.mapping import ArrayMapping, k_folds
 from accel.numerics.mac import Accumulator
 from accel.sim.simulate import Simulator, estimate_cycles
 from tests.machines import DATAFLOWS, machine
-from tests.networks import INT8, UINT8, residual_network
+from tests.networks import INT8, UINT8, Builder, residual_network
 
 
 def reference(graph, program, arch, inputs):
@@ -59,6 +59,18 @@ def test_narrow_sums_overflow_as_the_golden_model_says(dataflow, overflow) -> No
         residual_network(),
         machine(dataflow=dataflow, accumulator_bits=18, overflow=overflow, pe={"partial_sum_bits": 16}),
     )
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 6), (2, 3, 6), (2, 3, 5, 6), (2, 2, 3, 2, 6)])
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_linear_layers_take_rows_from_all_leading_axes(shape, dataflow) -> None:
+    net = Builder()
+    net.last = net.linear(net.linear(net.input(*shape), 4), 7)
+    arch = machine(dataflow=dataflow)
+    check(net, arch)
+    program = compile_graph(net.graph(net.last), arch)
+    rows = int(np.prod(shape[:-1]))
+    assert [layer.op.macs for layer in program.layers] == [rows * 6 * 4, rows * 4 * 7]
 
 
 def test_a_slot_may_be_filled_again_while_its_last_wave_drains() -> None:
