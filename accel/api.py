@@ -20,6 +20,7 @@ from accel.graph.rebase import from_file, to_file
 from accel.inputs import image_batches, input_images, read_labels
 from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.networks import companions, network_path
+from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Result, Verification
@@ -178,9 +179,10 @@ class _Job:
     def run(self, batch: Array, activity: bool, progress: Progress | None) -> None:
         """Simulate one batch, and compare each tensor with the float network's as soon as it is stored."""
         name = self.graph.inputs[0]
-        reals = {} if self.float_network is None else self.float_network.tensors(batch)
-        for output in self.graph.outputs[:1] if reals else ():
-            self.float_outputs.append(reals[output])
+        inputs = {name: from_file(self.graph.tensors[name], batch)}
+        reals = {} if self.float_network is None else self._reals(self.float_network, inputs[name])
+        if self.graph.outputs[0] in reals:
+            self.float_outputs.append(reals[self.graph.outputs[0]])
 
         def compare(tensor: str, values: Array) -> None:
             if tensor in reals:
@@ -188,9 +190,22 @@ class _Job:
                 encoding = None if made.qtype is None else made.encoding
                 self.errors.setdefault(tensor, ErrorSums()).add(values, encoding, reals[tensor])
 
-        inputs = {name: from_file(self.graph.tensors[name], batch)}
         run = self.simulator.run(inputs, activity=activity, on_tensor=compare, progress=progress)
         self.runs.append(run)
+
+    def _reals(self, network: FloatNetwork, batch: Array) -> dict[str, Array]:
+        """What the float network makes of the batch, by the names of this network's tensors."""
+        source = self.graph.tensors[self.graph.inputs[0]]
+        reals = network.tensors(batch if source.qtype is None else dequantize(batch, source.encoding))
+        for name, values in reals.items():
+            if values.size != self.graph.tensors[name].size:
+                found, wanted = ("x".join(map(str, shape)) for shape in (values.shape, self.graph.tensors[name].shape))
+                raise AccelError(
+                    f"{name} is {found} there and {wanted} in the integer network",
+                    network.path,
+                    "give the float network that the integer one was made from",
+                )
+        return reals
 
     def outputs(self) -> dict[str, Array]:
         """The network's outputs as the file has them, batches joined."""
