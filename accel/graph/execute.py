@@ -91,15 +91,16 @@ def execute_node(
     sources = [graph.tensors[name] for name in node.inputs]
     if isinstance(op, Conv | Linear):
         return _multiply(node, op, inputs[0], sources[0], out, accumulation, requantizer)
-    return _vector(op, inputs, sources, out), None
+    return vector_operation(op, inputs, sources, out), None
 
 
-def _vector(
+def vector_operation(
     op: Add | MaxPool | AveragePool | Concat | Requantize | Quantize | Dequantize | Reshape,
     inputs: Sequence[Array],
     sources: Sequence[Tensor],
     out: Tensor,
 ) -> Array:
+    """What a node without products makes of its inputs, or of the same part of each: the simulator asks for tiles."""
     match op:
         case Add():
             a, b = (source.encoding for source in sources)

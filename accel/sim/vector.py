@@ -1,22 +1,16 @@
-"""The vector unit on one tile: the formulas of ``accel.numerics`` on what the buffer holds of each operand."""
+"""The vector unit on one tile: a node's operation on what the buffer holds of each operand."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from accel.flow.ir import FlowOp, Region
-from accel.graph.ir import (
-    Add,
-    AveragePool,
-    Concat,
-    Dequantize,
-    MaxPool,
-    Quantize,
-    Requantize,
-    Tensor,
-)
-from accel.numerics import elementwise, pool
+from accel.graph.execute import vector_operation
+from accel.graph.ir import AveragePool, Concat, Conv, Linear, MaxPool, Requantize, Tensor
+from accel.numerics import elementwise
 
 Array = npt.NDArray[np.generic]
 
@@ -25,41 +19,15 @@ def vector_work_on(
     op: FlowOp, parts: dict[int, Array], boxes: dict[int, Region], box: Region, tensors: dict[str, Tensor]
 ) -> list[Array]:
     """``box`` of the op's output, from the boxes of its inputs that an activation slot holds; see ``finish``."""
-    inputs = [tensors[read.tensor] for read in op.reads]
-    made = tensors[op.node.output]
-    body, x = op.body, parts[0]
-    values: Array
-    match body:
-        case Quantize():
-            values = elementwise.quantize(x.astype(np.float32, copy=False), made.encoding)
-        case Dequantize():
-            values = elementwise.dequantize(x, inputs[0].encoding)
-        case Requantize():
-            values = elementwise.requantize(x, inputs[0].encoding, made.encoding, body.clamp)
-        case Concat():
-            values = elementwise.requantize(x, inputs[0].encoding, made.encoding)
-        case Add():
-            operands = [tensor.encoding for tensor in inputs]
-            values = elementwise.add(x, parts[1], operands[0], operands[1], made.encoding, body.clamp)
-        case MaxPool():
-            pads = _pads_here(op, boxes[0], box)
-            values = pool.max_pool(x, body.kernel, body.strides, body.dilations, pads)
-        case AveragePool():
-            pads = _pads_here(op, boxes[0], box)
-            values = pool.average_pool(
-                x,
-                inputs[0].encoding,
-                made.encoding,
-                body.kernel,
-                body.strides,
-                pads,
-                body.count_include_pad,
-                body.clamp,
-                body.mean,
-            )
-        case _:
-            raise AssertionError(f"{op.name} is not vector work")
-    return finish(op, values, tensors)
+    sources = [tensors[read.tensor] for read in op.reads]
+    body = op.body
+    assert not isinstance(body, Conv | Linear)
+    if isinstance(body, MaxPool | AveragePool):
+        body = replace(body, pads=_pads_here(op, boxes[0], box))
+    elif isinstance(body, Concat):
+        body = Requantize()  # one of its inputs at a time; the nest's write says where it goes
+    operands = [parts[part] for part in range(len(sources))]
+    return finish(op, vector_operation(body, operands, sources, tensors[op.node.output]), tensors)
 
 
 def finish(op: FlowOp, values: Array, tensors: dict[str, Tensor]) -> list[Array]:
