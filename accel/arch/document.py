@@ -153,8 +153,7 @@ class Document:
             return node.value
         try:
             return _yaml().constructor.construct_object(node)
-        except ValueError:
-            self.problems.append(self.problem(node, "this number is too long to be read", "write fewer digits"))
+        except ValueError:  # A number of thousands of digits; as a text it is refused with what would be legal.
             return node.value
 
 
