@@ -112,10 +112,10 @@ def _simulate(simulator: Simulator, inputs: dict[str, Array], reference: Executi
     return found
 
 
-def _witness_alone(graph: Graph, node: Node, inputs: Mapping[str, Array], reference: Execution) -> Comparison:
+def _witness_alone(graph: Graph, node: Node, inputs: Mapping[str, Array], reference: Execution) -> Comparison | None:
     tensors = {**inputs, **reference.tensors}
     values = onnxruntime_node(graph, node, [tensors[name] for name in node.inputs])
-    return _compare(reference.tensors[node.output], values, "reference", "onnxruntime")
+    return None if values is None else _compare(reference.tensors[node.output], values, "reference", "onnxruntime")
 
 
 def _witness_end_to_end(graph: Graph, node: Node, reference: Execution, witness: Witness) -> Comparison | None:

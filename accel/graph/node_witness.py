@@ -36,8 +36,10 @@ _OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid(_MICROSOFT, 1)]
 _IR_VERSION = 8
 
 
-def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:
-    """What onnxruntime computes for ``node`` alone, in the graph's own integers.
+def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array | None:
+    """What onnxruntime computes for ``node`` alone, in the graph's own integers; None where it refuses the node.
+
+    It refuses what its integer kernels do not know, such as int8 activations that become uint8 ones.
 
     Parameters
     ----------
@@ -53,7 +55,11 @@ def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array
         feeds["x0"] = pad(feeds["x0"], node.op.pads, np.iinfo(feeds["x0"].dtype).min)
     model = _Model()
     _describe(model, node, sources, out)
-    y = from_file(out, run_with_all_outputs(model.build(feeds), feeds)["y"])
+    try:
+        values = run_with_all_outputs(model.build(feeds), feeds)
+    except Exception:  # onnxruntime raises a class of its own for each status code
+        return None
+    y = from_file(out, values["y"])
     if isinstance(node.op, Conv | Linear | Add | AveragePool) and node.op.clamp is not None:
         y = np.clip(y, *node.op.clamp)
     return y.reshape(out.shape)

@@ -57,7 +57,7 @@ def onnxruntime_tensors(path: str | Path, inputs: Mapping[str, Array]) -> Witnes
             model = fused(model)
         tensors = run_with_all_outputs(model, inputs)
     except Exception as error:  # onnxruntime raises a class of its own for each status code
-        return Witness({}, False, f"onnxruntime cannot run it: {error}")
+        return Witness({}, False, f"onnxruntime cannot run it: {' '.join(str(error).split())}")
     reason = _distrust(model, tensors, dict(inputs))
     return Witness(tensors, not reason, reason, _behind_real_means(model))
 

@@ -9,11 +9,13 @@ import onnx
 import pytest
 
 from accel.errors import AccelError
+from accel import api
 from accel.graph import witness
 from accel.graph.float_reference import FloatNetwork
+from accel.graph.node_witness import onnxruntime_node
 from accel.graph.onnx import load_network
 from accel.graph.witness import has_vnni, onnxruntime_tensors
-from tests.graph.models import FloatNet, quantize_with_onnxruntime, residual_net
+from tests.graph.models import INT8, UINT8, FloatNet, Model, quantize_with_onnxruntime, residual_net
 
 X = {"x": np.zeros((1, 3, 16, 16), np.float32)}
 
@@ -92,3 +94,25 @@ def test_errors_of_the_float_network(signed: Path, tmp_path: Path) -> None:
     with pytest.raises(AccelError) as error:
         FloatNetwork(two, graph)
     assert str(error.value) == f"{two}: the float network has 2 inputs; give one with one input"
+
+
+@pytest.mark.parametrize("kind", ["Conv", "Add"])
+def test_a_node_that_onnxruntime_refuses_is_not_compared(kind: str, tmp_path: Path) -> None:
+    """int8 in, uint8 out: legal operators, and no integer kernel of onnxruntime's takes them."""
+    model = Model()
+    encodings = [model.encoding(0.05, 3, INT8), model.encoding(0.1, 100, UINT8)]
+    q = model.quantize(model.input("x", (1, 4, 6, 6)), encodings[0])
+    real = model.dequantize(q, encodings[0])
+    weights = model.weights((4, 4, 1, 1), per_channel=False)
+    operand = model.dequantize(weights[0], weights[1:]) if kind == "Conv" else real
+    y = model.quantize(model.node(kind, [real, operand], "c"), encodings[1])
+    path = model.save(tmp_path / "mixed.onnx", model.dequantize(y, encodings[1]))
+    graph = load_network(path)
+    node = next(node for node in graph.nodes if node.kind == kind.lower())
+    assert onnxruntime_node(graph, node, [np.zeros((1, 4, 6, 6), np.int8)] * len(node.inputs)) is None
+    found = api.verify(api.load_network(path), api.load_arch("edge-32x32"))
+    checks = {check.layer: check for check in found.checks}
+    assert found.passed
+    assert checks[node.name].witness_alone is None
+    assert checks[node.name].simulator_alone is not None
+    assert all(check.witness_alone for name, check in checks.items() if name != node.name)

@@ -45,6 +45,7 @@ def assert_like_onnxruntime(path: Path, rng: np.random.Generator) -> int:
     assert set(graph.outputs) <= witness.tensors.keys()
     for node in graph.nodes:
         alone = onnxruntime_node(graph, node, [tensors[name] for name in node.inputs])
+        assert alone is not None, node.name
         np.testing.assert_array_equal(tensors[node.output], alone, node.name)
         compared += alone.size
     return compared
