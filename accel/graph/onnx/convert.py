@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
 from accel.errors import AccelError
 from accel.graph.ir import Graph, Tensor
 from accel.graph.onnx import quantized, real
 from accel.graph.onnx.builder import Builder
-from accel.graph.onnx.source import Array, Source, SourceNode, Unsupported
+from accel.graph.onnx.fold import fold, is_foldable
+from accel.graph.onnx.source import Source, SourceNode, Unsupported
 from accel.graph.problems import Problem, refuse
 
 _CONVERTERS = quantized.CONVERTERS | real.CONVERTERS
@@ -60,8 +60,10 @@ def _begin(source: Source) -> Builder:
 
 def _convert_node(builder: Builder, node: SourceNode) -> None:
     key = (node.domain, node.op_type)
-    if _is_constant(builder, node):
-        builder.constants.update(_evaluate(builder, node))
+    if not node.outputs or not node.outputs[0]:
+        raise Unsupported("it has no output")
+    if is_foldable(builder, node):
+        builder.constants.update(fold(builder, node))
     elif key in _CONVERTERS:
         _refuse_unknown_attributes(node, builder.source.opset)
         _CONVERTERS[key](builder, node)
@@ -78,33 +80,3 @@ def _refuse_unknown_attributes(node: SourceNode, opset: int) -> None:
     for name in node.attributes:
         if name not in known:
             raise Unsupported(f"its attribute {name} is none of {node.op_type}'s")
-
-
-def _is_constant(builder: Builder, node: SourceNode) -> bool:
-    """Whether the node computes with constants only (the shape arithmetic that exporters leave behind)."""
-    if node.op_type == "Constant":
-        return True
-    if node.op_type == "Shape" and not node.domain:
-        return node.input(0) in builder.tensors or node.input(0) in builder.constants
-    if (node.domain, node.op_type) in quantized.CONVERTERS or not any(node.inputs):
-        return False
-    return all(name in builder.constants for name in node.inputs if name)
-
-
-def _evaluate(builder: Builder, node: SourceNode) -> dict[str, Array]:
-    known = {name: builder.constants[name] for name in node.inputs if name in builder.constants}
-    for name in node.inputs:
-        if name in builder.tensors:
-            known[name] = np.empty(builder.tensors[name].shape, np.int8)
-    types = [
-        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-        for name, value in known.items()
-    ]
-    outputs = [onnx.ValueInfoProto(name=name) for name in node.outputs]
-    graph = onnx.helper.make_graph([node.proto], node.name, types, outputs)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", builder.source.opset)])
-    try:
-        values = ReferenceEvaluator(model).run(None, known)
-    except Exception as error:  # the evaluator raises whatever the operator's Python code does
-        raise Unsupported(f"it cannot be computed from its constants ({error})") from error
-    return {name: np.asarray(value) for name, value in zip(node.outputs, values, strict=True) if name}

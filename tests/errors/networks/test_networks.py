@@ -219,6 +219,37 @@ def one_dimensional() -> onnx.ModelProto:
     return model.proto("y")
 
 
+def endless_loop() -> onnx.ModelProto:
+    """A loop over constants that never ends; a file may hold one, and loading it must not run it."""
+    info = helper.make_tensor_value_info
+    integer, boolean = onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in ("again", "state")]
+    before = [info("step", integer, []), info("again", boolean, []), info("state", integer, [1])]
+    body = helper.make_graph(nodes, "body", before, [info("again_out", boolean, []), info("state_out", integer, [1])])
+    return computed_shape("Loop", {"trips": np.int64(2**62), "go": np.True_, "start": np.array([1])}, body=body)
+
+
+def computed_shape(op_type: str, operands: dict[str, object], **attributes: object) -> onnx.ModelProto:
+    """``small``, reshaped to what one node makes of constants."""
+    proto = small()
+    constants = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in operands.items()]
+    proto.graph.initializer.extend(constants)
+    proto.graph.node.append(helper.make_node(op_type, list(operands), ["sizes"], name="computed", **attributes))
+    proto.graph.node.append(helper.make_node("Reshape", ["y", "sizes"], ["z"], name="reshape"))
+    proto.graph.output[0].name = "z"
+    return proto
+
+
+def with_node(op_type: str, inputs: list[str], outputs: list[str], constants: dict[str, object]) -> onnx.ModelProto:
+    """``small`` with a node named ``more`` behind it."""
+    proto = small()
+    proto.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
+    )
+    proto.graph.node.append(helper.make_node(op_type, inputs, outputs, name="more"))
+    return proto
+
+
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float network": (
         float_network,
@@ -268,6 +299,20 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         "  dequantize (dequantize): its result 'real' is float32, read by 'mean'\n"
         "  mean (average_pool): it reads 'real' as float32\n"
         "  r (requantize): it reads 'mean' as float32",
+    ),
+    "a loop over constants": (
+        endless_loop,
+        f"NET:computed: Loop cannot be imported: the operation is not supported; {SUPPORTED}",
+    ),
+    "a constant too large": (
+        lambda: computed_shape("ConstantOfShape", {"size": np.array([200000, 200000])}),
+        "NET:computed: ConstantOfShape cannot be imported: it makes a constant of 40,000,000,000 elements, "
+        "and 16,777,216 are supported",
+    ),
+    "a sum too large": (
+        lambda: computed_shape("Add", {"a": np.zeros((9000, 1), np.int64), "b": np.zeros(9000, np.int64)}),
+        "NET:computed: Add cannot be imported: it makes a constant of 81,000,000 elements, "
+        "and 16,777,216 are supported",
     ),
     "scale zero": (
         lambda: small(scale=np.float32(0)),
