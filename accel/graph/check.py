@@ -29,6 +29,10 @@ from accel.numerics.pool import output_size
 from accel.numerics.requantize import multiplier
 
 
+_LARGEST_TENSOR = 2**31
+"""Elements."""
+
+
 def check(graph: Graph) -> None:
     """Names, order, shapes, types and scales agree.
 
@@ -85,6 +89,8 @@ def _float_use(graph: Graph, node: Node) -> Iterator[str]:
 def _tensor_findings(tensor: Tensor) -> Iterator[str]:
     if any(size < 1 for size in tensor.shape):
         yield f"tensor {tensor.name!r} has shape {list(tensor.shape)}"
+    if prod(tensor.shape) > _LARGEST_TENSOR:
+        yield f"tensor {tensor.name!r} has shape {list(tensor.shape)}, and {_LARGEST_TENSOR:,} elements are supported"
     if tensor.qtype is None:
         return
     if not (isfinite(tensor.scale) and tensor.scale > 0 and float(np.float32(tensor.scale)) == tensor.scale):

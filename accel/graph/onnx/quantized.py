@@ -59,7 +59,7 @@ def _qlinear_conv(builder: Builder, node: SourceNode) -> None:
 def _qlinear_matmul(builder: Builder, node: SourceNode) -> None:
     x = builder.integers(node.input(0), builder.encoding(node.input(1), node.input(2)))
     values = builder.constant(node.input(3), "weights")
-    if values.ndim != 2 or x.shape[-1] != len(values):
+    if values.ndim != 2 or not x.shape or x.shape[-1] != len(values):
         raise Unsupported(f"it multiplies {list(x.shape)} by {list(values.shape)}")
     zero = builder.constant(node.input(5), "weight zero point")
     weight = builder.weight(values.T, builder.scales(node.input(4)), zero, node.input(3))

@@ -55,7 +55,7 @@ def _linear(builder: Builder, node: SourceNode, transposed: bool) -> None:
         raise Unsupported(f"its weights {w_name!r} have {stored.values.ndim} axes, and 2 are supported")
     _check_axis(stored, 0 if transposed else 1, w_name)
     rows = stored.values if transposed else stored.values.T
-    if shape[-1] != rows.shape[1]:
+    if not shape or shape[-1] != rows.shape[1]:
         raise Unsupported(f"it multiplies {list(shape)} by {list(rows.T.shape)}")
     weight = builder.weight(rows, stored.scale, stored.zero_point, w_name)
     bias = builder.accumulator_bias(node.input(2), scale, weight, node)
@@ -114,6 +114,8 @@ def _bound(builder: Builder, node: SourceNode, index: int, attribute: str, defau
     if not name:
         return float(np.float32(node.real(attribute, default)))
     value = builder.scaled[name].real() if name in builder.scaled else builder.constant(name, attribute)
+    if value.size != 1 or value.dtype.kind not in "fiu" or np.isnan(value).any():
+        raise Unsupported(f"its {attribute} {name!r} is not one number")
     return float(np.float32(value.reshape(-1)[0]))
 
 
@@ -204,6 +206,8 @@ def _unsqueeze(builder: Builder, node: SourceNode) -> None:
     axes = _axes(builder, node)
     rank = len(shape) + len(axes)
     added, rest = {axis_within(axis, rank) for axis in axes}, iter(shape)
+    if len(added) != len(axes):
+        raise Unsupported(f"its axes {list(axes)} name one twice")
     _reshape_to(builder, node, tuple(1 if axis in added else next(rest) for axis in range(rank)))
 
 

@@ -141,8 +141,15 @@ def _read_input(value: onnx.ValueInfoProto, path: str) -> SourceInput:
             "fix it with python -m onnxruntime.tools.make_dynamic_shape_fixed "
             f"--input_name {value.name} --input_shape {fixed} in.onnx out.onnx",
         )
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    return SourceInput(value.name, tuple(dim.dim_value for dim in tensor.shape.dim), dtype)
+    return SourceInput(value.name, tuple(dim.dim_value for dim in tensor.shape.dim), _element_type(value, path))
+
+
+def _element_type(value: onnx.ValueInfoProto, path: str) -> np.dtype[Any]:
+    number = value.type.tensor_type.elem_type
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+    except KeyError:
+        raise AccelError(f"input {value.name!r} has element type {number}, which ONNX does not define", path) from None
 
 
 def _named(protos: Any) -> list[SourceNode]:

@@ -250,6 +250,24 @@ def with_node(op_type: str, inputs: list[str], outputs: list[str], constants: di
     return proto
 
 
+def of_unknown_type() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.input[0].type.tensor_type.elem_type = 77
+    return proto
+
+
+def product_of_a_scalar(form: str) -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    x, weights = model.input("x", (), INT8), model.weights((4, 4), per_channel=False)
+    if form == "QLinearMatMul":
+        model.node(form, [x, *encoding, *weights, *encoding], "y", name="product")
+        return model.proto("y")
+    real, kernel = model.dequantize(x, encoding), model.dequantize(weights[0], weights[1:])
+    model.quantize(model.node(form, [real, kernel], "p", name="product"), encoding)
+    return model.proto("p_q")
+
+
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float network": (
         float_network,
@@ -313,6 +331,38 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: computed_shape("Add", {"a": np.zeros((9000, 1), np.int64), "b": np.zeros(9000, np.int64)}),
         "NET:computed: Add cannot be imported: it makes a constant of 81,000,000 elements, "
         "and 16,777,216 are supported",
+    ),
+    "no result": (
+        lambda: with_node("Relu", ["y"], [], {}),
+        "NET:more: Relu cannot be imported: it has no output",
+    ),
+    "a bound without a value": (
+        lambda: with_node("Clip", ["y", "low"], ["z"], {"low": np.zeros(0, np.float32)}),
+        "NET:more: Clip cannot be imported: its min 'low' is not one number",
+    ),
+    "a bound that is no number": (
+        lambda: with_node("Clip", ["y", "low"], ["z"], {"low": np.float32("nan")}),
+        "NET:more: Clip cannot be imported: its min 'low' is not one number",
+    ),
+    "an axis inserted twice": (
+        lambda: with_node("Unsqueeze", ["y", "axes"], ["z"], {"axes": np.array([0, 0])}),
+        "NET:more: Unsqueeze cannot be imported: its axes [0, 0] name one twice",
+    ),
+    "an input of unknown type": (
+        of_unknown_type,
+        "NET: input 'x' has element type 77, which ONNX does not define",
+    ),
+    "an input too large": (
+        lambda: small(shape=(1, 3, 2**31, 2**31)),
+        "NET:x: tensor 'x' has shape [1, 3, 2147483648, 2147483648], and 2,147,483,648 elements are supported",
+    ),
+    "integer product of a scalar": (
+        lambda: product_of_a_scalar("QLinearMatMul"),
+        "NET:product: QLinearMatMul cannot be imported: it multiplies [] by [4, 4]",
+    ),
+    "product of a scalar": (
+        lambda: product_of_a_scalar("MatMul"),
+        "NET:product: MatMul cannot be imported: it multiplies [] by [4, 4]",
     ),
     "scale zero": (
         lambda: small(scale=np.float32(0)),
