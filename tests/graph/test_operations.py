@@ -74,6 +74,24 @@ def dequantized_bias(model: Model, bias: np.ndarray, x_scale: str, w_scale: str)
     return model.dequantize(name, encoding, axis=0)
 
 
+@pytest.mark.parametrize("form", ["QGemm", "Gemm"])
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4), (1, 1)], ids=str)
+def test_biases_that_are_broadcast(shape: tuple[int, ...], form: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(len(shape))
+    model = Model(rng)
+    encodings = [model.random_encoding(INT8, 0.02), model.random_encoding(INT8, 0.05)]
+    x, weights = model.input("x", (4, 6), INT8), model.weights((6, 4), per_channel=False)
+    bias = rng.integers(-3000, 3000, shape).astype(np.int32)
+    if form == "QGemm":
+        operands = [x, *encodings[0], *weights, model.constant(bias), *encodings[1]]
+        out = model.node("QGemm", operands, "y", MICROSOFT)
+    else:
+        real, kernel = model.dequantize(x, encodings[0]), model.dequantize(weights[0], weights[1:])
+        shift = dequantized_bias(model, bias, encodings[0][0], weights[1])
+        out = model.quantize(model.node("Gemm", [real, kernel, shift], "y"), encodings[1])
+    assert assert_like_onnxruntime(model.save(tmp_path / "gemm.onnx", out), rng) > 0
+
+
 @pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_auto_pad(auto_pad: str, stride: int, tmp_path: Path) -> None:

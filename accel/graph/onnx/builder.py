@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -168,9 +169,12 @@ class Builder:
         raise Unsupported(f"its weights {name!r} must be constant")
 
     def accumulator_bias(
-        self, name: str, x_scale: float, weight: Weight, node: SourceNode
+        self, name: str, x_scale: float, weight: Weight, node: SourceNode, axes: int
     ) -> npt.NDArray[np.int64] | None:
-        """A bias in units of input scale x weight scale, one for each output channel, rounded where it has to be."""
+        """A bias in units of input scale x weight scale, one for each output channel, rounded where it has to be.
+
+        It may have as many ``axes``: those of what it is added to, or 1 where it has to be a vector.
+        """
         if not name:
             return None
         channels = len(weight.values)
@@ -180,25 +184,26 @@ class Builder:
             if stored.scale.size not in (1, channels):
                 raise Unsupported(f"its bias {name!r} has {stored.scale.size} scales for {channels} output channels")
             if np.allclose(stored.scale, units, rtol=_SAME_SCALE, atol=0) and not np.any(stored.zero_point):
-                return per_channel(stored.values, channels)
+                return per_channel(stored.values, channels, axes)
             self.notes.append(f"{node.name}: the bias has another scale than input x weight and was rounded to it")
             real = stored.real()
         else:
             real = self.constant(name, "bias").astype(np.float32)
             self.notes.append(f"{node.name}: the bias is float32 and was rounded to input scale x weight scale")
-        steps = np.rint(per_channel(real, channels) / units)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            steps = np.rint(per_channel(real, channels, axes) / units)
         if not np.all(np.abs(steps) <= _LARGEST_BIAS):
             raise Unsupported(f"its bias {name!r} reaches {steps[np.argmax(np.abs(steps))]:g} steps of its scale")
         return steps.astype(np.int64)
 
-    def integer_bias(self, name: str, channels: int) -> npt.NDArray[np.int64] | None:
-        """The int32 bias of a QLinear operation."""
+    def integer_bias(self, name: str, channels: int, axes: int) -> npt.NDArray[np.int64] | None:
+        """The int32 bias of an operation on integers; ``axes`` as for ``accumulator_bias``."""
         if not name:
             return None
         values = self.constant(name, "bias")
         if values.dtype != np.int32:
             raise Unsupported(f"its bias {name!r} is {values.dtype}, and int32 is supported")
-        return per_channel(values, channels)
+        return per_channel(values, channels, axes)
 
     @staticmethod
     def _qtype(dtype: np.dtype[np.generic], name: str) -> QType:
@@ -211,9 +216,11 @@ Converter = Callable[[Builder, SourceNode], None]
 """Adds one ONNX node to the graph; raises Unsupported where it cannot."""
 
 
-def per_channel(values: Array, channels: int) -> Array:
+def per_channel(values: Array, channels: int, axes: int) -> Array:
     """A bias as one value for each output channel; integers as int64."""
     if values.size not in (1, channels):
         raise Unsupported(f"its bias has {values.size} values for {channels} output channels")
+    if values.ndim > axes or values.size != prod(values.shape[-1:]):
+        raise Unsupported(f"its bias has shape {list(values.shape)}, and a vector of {channels} is supported")
     flat = np.broadcast_to(values.reshape(-1), channels)
     return flat if values.dtype.kind == "f" else flat.astype(np.int64)

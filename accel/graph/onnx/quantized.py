@@ -51,7 +51,7 @@ def _qlinear_conv(builder: Builder, node: SourceNode) -> None:
     zero = builder.constant(node.input(5), "weight zero point")
     weight = builder.weight(values, builder.scales(node.input(4)), zero, node.input(3))
     encoding = builder.encoding(node.input(6), node.input(7))
-    bias = builder.integer_bias(node.input(8), len(values))
+    bias = builder.integer_bias(node.input(8), len(values), axes=1)
     op, shape = convolution(node, x.shape, weight, bias)
     builder.emit(node, op, [x.name], _integers(node.outputs[0], shape, encoding))
 
@@ -78,7 +78,7 @@ def _qgemm(builder: Builder, node: SourceNode) -> None:
         raise Unsupported(f"it multiplies {list(x.shape)} by {list(rows.T.shape)}")
     zero = builder.constant(node.input(5), "weight zero point")
     weight = builder.weight(rows, builder.scales(node.input(4)), zero, node.input(3))
-    op = Linear(weight, builder.integer_bias(node.input(6), len(rows)))
+    op = Linear(weight, builder.integer_bias(node.input(6), len(rows), axes=2))
     shape = (x.shape[0], len(rows))
     out = Tensor(node.outputs[0], shape, None)
     if node.input(7):

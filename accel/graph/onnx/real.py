@@ -29,7 +29,7 @@ def _conv(builder: Builder, node: SourceNode) -> None:
     scale = builder.real_scale(node.input(0))
     _check_axis(stored, 0, node.input(1))
     weight = builder.weight(stored.values, stored.scale, stored.zero_point, node.input(1))
-    bias = builder.accumulator_bias(node.input(2), scale, weight, node)
+    bias = builder.accumulator_bias(node.input(2), scale, weight, node, axes=1)
     op, shape = convolution(node, builder.tensors[node.input(0)].shape, weight, bias)
     builder.emit(node, op, [node.input(0)], Tensor(node.outputs[0], shape, None))
 
@@ -58,7 +58,7 @@ def _linear(builder: Builder, node: SourceNode, transposed: bool) -> None:
     if not shape or shape[-1] != rows.shape[1]:
         raise Unsupported(f"it multiplies {list(shape)} by {list(rows.T.shape)}")
     weight = builder.weight(rows, stored.scale, stored.zero_point, w_name)
-    bias = builder.accumulator_bias(node.input(2), scale, weight, node)
+    bias = builder.accumulator_bias(node.input(2), scale, weight, node, axes=2)
     out = Tensor(node.outputs[0], (*shape[:-1], len(rows)), None)
     builder.emit(node, Linear(weight, bias), [x_name], out)
 
@@ -86,10 +86,11 @@ def _add_bias(builder: Builder, node: SourceNode, bias: str, product: str) -> No
     if maker is None or not isinstance(maker.op, Linear) or maker.op.bias is not None or not sole:
         raise builder.constant_operand(bias)
     shape = builder.scaled[bias].values.shape if bias in builder.scaled else builder.constants[bias].shape
-    if any(size > 1 for size in shape[:-1]):
+    axes = len(builder.tensors[product].shape)
+    if any(size > 1 for size in shape[:-1]) or len(shape) > axes:
         raise Unsupported(f"it adds the constant {bias!r}, which is not one value for each output feature")
     scale = builder.real_scale(maker.inputs[0])
-    values = builder.accumulator_bias(bias, scale, maker.op.weight, node)
+    values = builder.accumulator_bias(bias, scale, maker.op.weight, node, axes)
     fused = replace(maker, op=replace(maker.op, bias=values), output=node.outputs[0], origin=(*maker.origin, node.name))
     builder.nodes[builder.nodes.index(maker)] = fused
     builder.tensors[node.outputs[0]] = replace(builder.tensors.pop(product), name=node.outputs[0])

@@ -268,6 +268,20 @@ def product_of_a_scalar(form: str) -> onnx.ModelProto:
     return model.proto("p_q")
 
 
+def product_and_bias(form: str, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """(4, 6) x (6, 4) plus a bias of ``shape``, which ONNX would broadcast."""
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    x, weights = model.input("x", (4, 6), INT8), model.weights((6, 4), per_channel=False)
+    bias = model.constant(np.zeros(shape), np.int32 if form == "QGemm" else np.float32)
+    if form == "QGemm":
+        model.node(form, [x, *encoding, *weights, bias, *encoding], "y", MICROSOFT, name="product")
+        return model.proto("y")
+    real, kernel = model.dequantize(x, encoding), model.dequantize(weights[0], weights[1:])
+    model.quantize(model.node(form, [real, kernel, bias], "p", name="product"), encoding)
+    return model.proto("p_q")
+
+
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float network": (
         float_network,
@@ -418,6 +432,22 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "bias for each row": (
         lambda: bias_of_a_shared_product((4, 1), shared=False),
         "NET:bias: Add cannot be imported: it adds the constant 'b', which is not one value for each output feature",
+    ),
+    "bias with more axes than the product": (
+        lambda: bias_of_a_shared_product((1, 1, 4), shared=False),
+        "NET:bias: Add cannot be imported: it adds the constant 'b', which is not one value for each output feature",
+    ),
+    "Gemm with a bias for each row": (
+        lambda: product_and_bias("Gemm", (4, 1)),
+        "NET:product: Gemm cannot be imported: its bias has shape [4, 1], and a vector of 4 is supported",
+    ),
+    "QGemm with a bias for each row": (
+        lambda: product_and_bias("QGemm", (4, 1)),
+        "NET:product: QGemm cannot be imported: its bias has shape [4, 1], and a vector of 4 is supported",
+    ),
+    "convolution with a bias of two axes": (
+        lambda: small(bias=np.ones((1, 4), np.int32)),
+        "NET:conv: QLinearConv cannot be imported: its bias has shape [1, 4], and a vector of 4 is supported",
     ),
     "scales along the reduction": (
         scales_along_inputs,
