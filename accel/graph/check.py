@@ -28,7 +28,6 @@ from accel.graph.problems import Problem, refuse
 from accel.numerics.pool import output_size
 from accel.numerics.requantize import multiplier
 
-
 _LARGEST_TENSOR = 2**31
 """Elements."""
 
@@ -169,11 +168,28 @@ def _type_findings(node: Node, sources: list[Tensor], out: Tensor) -> Iterator[s
         yield "it changes what integers mean, and it only moves them"
     if isinstance(op, Conv | Linear):
         yield from _weight_findings(op.weight, op.bias, sources[0], out)
+    if isinstance(op, Add | AveragePool | Concat | Requantize) and out.qtype is not None:
+        window = prod(op.kernel) if isinstance(op, AveragePool) else 1
+        for source in sources:
+            yield from _ratio_findings(source, out, window)
     clamp = getattr(op, "clamp", None)
     if clamp is None or out.qtype is None or isinstance(op, Requantize):
         return
     if not out.qtype.min <= clamp[0] <= clamp[1] <= out.qtype.max:
         yield f"it clamps to {clamp}, which is not a range of {out.qtype}"
+
+
+def _ratio_findings(source: Tensor, out: Tensor, window: int) -> Iterator[str]:
+    """Whether float32 holds what adding up ``window`` integers of one scale and dividing by another's can make."""
+    if source.qtype is None:
+        return
+    largest = np.float32(source.qtype.max - source.qtype.min) * np.float32(window)
+    limits = np.finfo(np.float32)
+    with np.errstate(all="ignore"):
+        ratio = np.float32(source.scale) / np.float32(out.scale)
+        least, sums, steps = ratio / np.float32(window), largest * np.float32(source.scale), largest * ratio
+    if least < limits.tiny or not (isfinite(sums) and isfinite(steps)):
+        yield f"its input scale {source.scale:g} and output scale {out.scale:g} lead beyond what float32 holds"
 
 
 def _weight_findings(weight: Weight, bias: object, source: Tensor, out: Tensor) -> Iterator[str]:

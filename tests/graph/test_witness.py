@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from accel.errors import AccelError
 from accel import api
+from accel.errors import AccelError
 from accel.graph import witness
 from accel.graph.float_reference import FloatNetwork
 from accel.graph.node_witness import onnxruntime_node

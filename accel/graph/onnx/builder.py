@@ -178,7 +178,8 @@ class Builder:
         if not name:
             return None
         channels = len(weight.values)
-        units = np.broadcast_to(np.float32(x_scale) * weight.scale, channels)
+        with np.errstate(over="ignore", under="ignore"):
+            units = np.broadcast_to(np.float32(x_scale) * weight.scale, channels)
         if name in self.scaled:
             stored = self.scaled[name]
             if stored.scale.size not in (1, channels):

@@ -13,13 +13,36 @@ from accel.graph.onnx.builder import Builder
 from accel.graph.onnx.source import Array, SourceNode, Unsupported
 
 _NEVER_LARGER = frozenset(
-    (
-        "Abs Cast Ceil Concat Constant Flatten Floor Identity Neg Not ReduceMax ReduceMin ReduceProd ReduceSum Reshape "
-        "Shape Size Slice Split Sqrt Squeeze Transpose Unsqueeze"
-    ).split()
+    [
+        "Abs",
+        "Cast",
+        "Ceil",
+        "Concat",
+        "Constant",
+        "Flatten",
+        "Floor",
+        "Identity",
+        "Neg",
+        "Not",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "Reshape",
+        "Shape",
+        "Size",
+        "Slice",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
 """Operators whose result is no larger than their operands together."""
-_BROADCASTING = frozenset("Add And Div Equal Expand Greater Less Max Min Mod Mul Or Pow Sub Where".split())
+_BROADCASTING = frozenset(
+    ["Add", "And", "Div", "Equal", "Expand", "Greater", "Less", "Max", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Where"]
+)
 _FOLDED = _NEVER_LARGER | _BROADCASTING | {"ConstantOfShape", "Gather"}
 """What is cheap to evaluate. Nothing with a subgraph: a loop may run for ever."""
 _LARGEST_RESULT = 1 << 24

@@ -282,6 +282,16 @@ def product_and_bias(form: str, shape: tuple[int, ...]) -> onnx.ModelProto:
     return model.proto("p_q")
 
 
+def rescaled(op_type: str, before: float, after: float, **attributes: object) -> onnx.ModelProto:
+    """An operation on integers of one scale that makes integers of another."""
+    model = Model()
+    encodings = [model.encoding(before, 0, INT8), model.encoding(after, 0, INT8)]
+    real = model.dequantize(model.input("x", (1, 4, 6, 6), INT8), encodings[0])
+    operands = [real, real] if op_type in ("Add", "Concat") else [real]
+    model.quantize(model.node(op_type, operands, "y", name="node", **attributes), encodings[1])
+    return model.proto("y_q")
+
+
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float network": (
         float_network,
@@ -406,6 +416,22 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: small(weight_scale=np.float32(1e38), scale=np.float32(1e38)),
         "NET:conv: its input scale x weight scale / output scale is not finite",
     ),
+    **{
+        f"{op_type} from scale {before:g} to {after:g}": (
+            lambda op_type=op_type, before=before, after=after, attributes=attributes: rescaled(
+                op_type, before, after, **attributes
+            ),
+            f"NET:node: its input scale {before:g} and output scale {after:g} lead beyond what float32 holds",
+        )
+        for op_type, attributes in {
+            "Add": {},
+            "AveragePool": {"kernel_shape": [2, 2]},
+            "Concat": {"axis": 1},
+            "GlobalAveragePool": {},
+            "Relu": {},
+        }.items()
+        for before, after in ((1e20, 1e-20), (3e38, 3e38), (1e-20, 1e20))
+    },
     "reader with another scale": (
         other_scale,
         "NET:conv: QLinearConv cannot be imported: it reads 'x_q' with scale 0.75 and zero point 0, "
@@ -603,6 +629,19 @@ def test_message(case: str, tmp_path: Path) -> None:
     with pytest.raises(AccelError) as error:
         load_network(path)
     assert str(error.value) == expected.replace("NET", str(path))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_a_float_bias_at_an_extreme_scale_is_refused_without_a_warning(scale: float, tmp_path: Path) -> None:
+    model = Model()
+    encodings = [model.encoding(scale, 0, INT8), model.encoding(0.1, 0, INT8)]
+    real = model.dequantize(model.input("x", (2, 4), INT8), encodings[0])
+    weights = [model.constant(np.ones((4, 4)), np.int8), *model.encoding(scale, 0, INT8)]
+    operands = [real, model.dequantize(weights[0], weights[1:]), model.constant(np.ones(4), np.float32)]
+    model.quantize(model.node("Gemm", operands, "y"), encodings[1])
+    with pytest.raises(AccelError):
+        load_network(model.save(tmp_path / "net.onnx", "y_q"))
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
