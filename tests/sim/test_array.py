@@ -147,6 +147,22 @@ def test_saturation_is_per_addition_and_in_order(dataflow: Dataflow) -> None:
         assert sums.item() == 100  # 200 -> -56 -> -156 -> 100
 
 
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize(("overflow", "kept"), [("wrap", -(2**31)), ("saturate", 2**31 - 1)])
+def test_sums_as_wide_as_their_lanes(dataflow: Dataflow, overflow: str, kept: int) -> None:
+    """2^31 is one too many for 32 bits: as 2^30 + 2^30 inside the array, and as 2^31 - 1 + 1 in the accumulator."""
+    array = timing(dataflow, 2, 1)
+    least = np.full((1, 2), -(2**15), np.int16)
+    sums = np.zeros((1, 1), np.int64)
+    assert run(array, Sums(32, 33, overflow), least, least.T, sums, safe=False) == 1
+    assert sums.item() == kept
+    ones = np.array([[1, 0]], np.int16)
+    for partial_bits in (31, 32):
+        sums = np.full((1, 1), 2**31 - 1, np.int32)
+        assert run(array, Sums(partial_bits, 32, overflow), ones, ones.T, sums, safe=False, first=False) == 1
+        assert sums.item() == kept
+
+
 def test_partial_sums_may_be_narrower_than_accumulators() -> None:
     """At 8 bits inside and 16 behind, a fold of 100 + 100 wraps to -56, and two of them add up to -112."""
     x, w = np.ones((1, 4), np.int8), np.full((4, 1), 100, np.int8)
@@ -181,23 +197,26 @@ def test_threads_change_nothing(dataflow: Dataflow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataflow", "folds", "clocks"),
+    ("dataflow", "overlap", "clocks"),
     [
-        # 2 x 3 folds; 3 strips, each 2 folds of 40 clocks, 15 lanes behind the first, 32 rows down.
-        ("weight_stationary", 2 * 2, 3 * (2 * 40 + 15 + 32)),
+        # 2 x 2 folds; 3 strips, each 2 folds of 40 (m) clocks, 15 lanes behind the first, 32 rows down.
+        ("weight_stationary", "double_buffered", 3 * (2 * 40 + 15 + 32)),
+        # The same with fill and drain between the folds, 32 + 32 - 2 clocks.
+        ("weight_stationary", "none", 3 * (2 * (40 + 62) + 15 + 32)),
         # 2 x 2 folds of 50 (k) clocks, 15 lanes, 31 rows to the last one, and the clock in which it hands over.
-        ("output_stationary", 2 * 2, 3 * (2 * 50 + 15 + 31 + 1)),
+        ("output_stationary", "double_buffered", 3 * (2 * 50 + 15 + 31 + 1)),
         # 2 x 2 folds of 33 (n) clocks; the 40 pixels take 3 strips.
-        ("input_stationary", 2 * 2, 3 * (2 * 33 + 15 + 32)),
+        ("input_stationary", "double_buffered", 3 * (2 * 33 + 15 + 32)),
     ],
 )
-def test_counts(dataflow: Dataflow, folds: int, clocks: int) -> None:
-    array, (m, k, n) = timing(dataflow, 32, 32), (40, 50, 33)
+def test_counts(dataflow: Dataflow, overlap: str, clocks: int) -> None:
+    array, (m, k, n) = timing(dataflow, 32, 32, overlap=overlap), (40, 50, 33)
     layout = moving_layout(array, m, k, n)
     lines = np.zeros(layout.shape, np.int8)
     other = np.zeros((k, m if dataflow == "input_stationary" else n), np.int8)
-    counts = compute_tile(array, Sums(32, 32, "wrap"), lines, other, np.zeros((m, n), np.int32), first=True, safe=True)
-    assert counts.folds == folds
+    sums = np.zeros((m, n), np.int32)
+    counts = compute_tile(array, Sums(32, 32, "wrap"), lines, other, sums, first=True, safe=True)
+    assert counts.folds == 4
     assert counts.clocks_stepped == clocks
     assert counts.pe_cycles_stepped == clocks * 32 * 16
 
