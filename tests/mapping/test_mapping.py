@@ -76,8 +76,9 @@ def test_actions_of_a_full_weight_stationary_fold_by_hand() -> None:
     """4x4 weights, 10 pixels, 8-bit operands, 32-bit sums, double buffered.
 
     Weights: row r passes r + 1 registers on its way in, 1 + 2 + 3 + 4 = 10 a column, and one shadow-to-active copy a
-    PE, 4 a column; they enter skewed, 4 through 0 + 1 + 2 + 3 registers: (4 columns * 14 + 24) * 8 bits. Activations: 10 pixels * (4 rows * 4 columns + skew 0 + 1 + 2 + 3) * 8
-    bits. Sums: 10 * (4 columns * 4 rows + de-skew 3 + 2 + 1 + 0) * 32 bits.
+    PE, 4 a column; they enter skewed, 4 through 0 + 1 + 2 + 3 registers: (4 columns * 14 + 24) * 8 bits. Activations:
+    10 pixels * (4 rows * 4 columns + skew 0 + 1 + 2 + 3) * 8 bits. Sums: 10 * (4 columns * 4 rows + de-skew 3 + 2 + 1
+    + 0) * 32 bits.
     """
     tile = ArrayTile((0, 1), (0, 1), (0, 1), (0, 10), (0, 4), (0, 4))
     counts = array_actions(machine(4, 4), "weight_stationary", tile, True, OperandBits(8, 8))
