@@ -134,6 +134,8 @@ class Builder:
     def scales(self, name: str) -> FloatArray:
         """One or more scales, one-dimensional."""
         scales = self.constant(name, "scale")
+        if scales.size != prod(scales.shape[-1:]):
+            raise Unsupported(f"its scale {name!r} has shape {list(scales.shape)}, and one axis is supported")
         if scales.dtype != np.float32:
             raise Unsupported(f"its scale {name!r} is {scales.dtype}, and float32 is supported")
         bad = scales[~(np.isfinite(scales) & (scales > 0))]

@@ -65,18 +65,22 @@ def _convert_node(builder: Builder, node: SourceNode) -> None:
     if is_foldable(builder, node):
         builder.constants.update(fold(builder, node))
     elif key in _CONVERTERS:
-        _refuse_unknown_attributes(node, builder.source.opset)
+        _check_attributes(node, builder.source.opset)
         _CONVERTERS[key](builder, node)
     else:
         where = f" of {node.domain}" if node.domain else ""
         raise Unsupported(f"the operation{where} is not supported", SUPPORTED)
 
 
-def _refuse_unknown_attributes(node: SourceNode, opset: int) -> None:
-    """A misspelt attribute must not fall back to its default."""
-    known = quantized.ATTRIBUTES.get(node.op_type, frozenset())
+def _check_attributes(node: SourceNode, opset: int) -> None:
+    """A misspelt attribute must not fall back to its default, and one that has none must be there."""
+    known, required = quantized.ATTRIBUTES.get(node.op_type, frozenset()), quantized.REQUIRED.get(node.op_type, ())
     if not node.domain:
-        known = frozenset(onnx.defs.get_schema(node.op_type, opset, node.domain).attributes)
+        attributes = onnx.defs.get_schema(node.op_type, opset, node.domain).attributes
+        known, required = frozenset(attributes), [name for name, entry in attributes.items() if entry.required]
     for name in node.attributes:
         if name not in known:
             raise Unsupported(f"its attribute {name} is none of {node.op_type}'s")
+    for name in required:
+        if name not in node.attributes:
+            raise Unsupported(f"it lacks the attribute {name}")

@@ -198,6 +198,8 @@ ATTRIBUTES = {
     "QLinearAveragePool": _WINDOW | {"channels_last"},
 }
 """What the com.microsoft operators know, by operator."""
+REQUIRED = {"QLinearConcat": ("axis",), "QLinearAveragePool": ("kernel_shape",)}
+"""What has no default there."""
 
 CONVERTERS: dict[tuple[str, str], Converter] = {
     ("", "QuantizeLinear"): _quantize_linear,

@@ -108,10 +108,16 @@ def read_source(model: onnx.ModelProto, path: str) -> Source:
         A dynamic shape, an input that nothing produces, a tensor made twice, a cycle.
     """
     graph = model.graph
-    constants = {tensor.name: _decode(tensor, path) for tensor in graph.initializer}
+    constants: dict[str, Array] = {}
+    for tensor in graph.initializer:
+        if tensor.name in constants:
+            raise AccelError(f"the constant {tensor.name!r} is stored twice", path, "export the network again")
+        constants[tensor.name] = _decode(tensor, path)
     inputs = tuple(_read_input(value, path) for value in graph.input if value.name not in constants)
     nodes = _sort(_named(graph.node), {value.name for value in inputs} | set(constants), path)
     outputs = tuple(value.name for value in graph.output)
+    if not outputs:
+        raise AccelError("the network has no output", path, "export the network again")
     made = {name for node in nodes for name in node.outputs} | {value.name for value in inputs}
     for name in outputs:
         if name not in made:

@@ -292,6 +292,26 @@ def rescaled(op_type: str, before: float, after: float, **attributes: object) ->
     return model.proto("y_q")
 
 
+def stored_twice() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.int8), "w"))
+    return proto
+
+
+def without_output() -> onnx.ModelProto:
+    proto = small()
+    del proto.graph.output[:]
+    return proto
+
+
+def joined_integers() -> onnx.ModelProto:
+    model = Model()
+    encoding = model.encoding(0.5, 0, INT8)
+    x = model.input("x", (1, 4), INT8)
+    model.node("QLinearConcat", [*encoding, x, *encoding, x, *encoding], "y", MICROSOFT, name="node")
+    return model.proto("y")
+
+
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float network": (
         float_network,
@@ -391,6 +411,24 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "scale zero": (
         lambda: small(scale=np.float32(0)),
         "NET:quantize: QuantizeLinear cannot be imported: its scale 'x_scale' is 0, and scales are positive and finite",
+    ),
+    "scales in two dimensions": (
+        lambda: small(weight_scale=np.full((2, 2), 0.1, np.float32)),
+        "NET:conv: QLinearConv cannot be imported: its scale 'w_scale' has shape [2, 2], and one axis is supported",
+    ),
+    "constant stored twice": (stored_twice, "NET: the constant 'w' is stored twice; export the network again"),
+    "no outputs": (without_output, "NET: the network has no output; export the network again"),
+    "concatenation without an axis": (
+        lambda: between([("Concat", ["real", "real"], "c")]),
+        "NET:c: Concat cannot be imported: it lacks the attribute axis",
+    ),
+    "integer concatenation without an axis": (
+        joined_integers,
+        "NET:node: QLinearConcat cannot be imported: it lacks the attribute axis",
+    ),
+    "pool without a window": (
+        lambda: between([("MaxPool", ["real"], "m")]),
+        "NET:m: MaxPool cannot be imported: it lacks the attribute kernel_shape",
     ),
     "scale negative": (
         lambda: small(weight_scale=np.array([0.5, 0.5, -0.25, 0.5], np.float32)),
