@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from accel.graph.fusion_doubt import fusion_doubt
 from accel.graph.onnx.file import read_model
 from accel.graph.onnx.session import Array, fused, run_with_all_outputs
 
@@ -42,6 +43,7 @@ def onnxruntime_tensors(path: str | Path, inputs: Mapping[str, Array]) -> Witnes
     islands round differently. The witness is not trustworthy where
 
     - float convolutions, matrix products, additions or concatenations are left after fusing;
+    - fusing changes what the file says: see ``fusion_doubt``;
     - activations are uint8, weights int8, and the CPU is an x86 without VNNI: there onnxruntime adds pairs of
       products in 16 bits and saturates;
     - the CPU is not an x86: QLinearAdd follows another formula there.
@@ -51,14 +53,14 @@ def onnxruntime_tensors(path: str | Path, inputs: Mapping[str, Array]) -> Witnes
     AccelError
         The file cannot be read.
     """
-    model = read_model(Path(path))
+    file = model = read_model(Path(path))
     try:
-        if _has_islands(model):
-            model = fused(model)
+        if _has_islands(file):
+            model = fused(file)
         tensors = run_with_all_outputs(model, inputs)
     except Exception as error:  # onnxruntime raises a class of its own for each status code
         return Witness({}, False, f"onnxruntime cannot run it: {' '.join(str(error).split())}")
-    reason = _distrust(model, tensors, dict(inputs))
+    reason = _distrust(model, tensors, dict(inputs)) or fusion_doubt(file, tensors.keys())
     return Witness(tensors, not reason, reason, _behind_real_means(model))
 
 

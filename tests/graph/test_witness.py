@@ -116,3 +116,46 @@ def test_a_node_that_onnxruntime_refuses_is_not_compared(kind: str, tmp_path: Pa
     assert checks[node.name].witness_alone is None
     assert checks[node.name].simulator_alone is not None
     assert all(check.witness_alone for name, check in checks.items() if name != node.name)
+
+
+@pytest.mark.parametrize("off", [1.0, 1.000001, 1.001, 1.01])
+@pytest.mark.parametrize("kind", ["Conv", "Gemm"])
+def test_a_bias_of_another_scale_is_a_doubt(kind: str, off: float, tmp_path: Path) -> None:
+    """onnxruntime fuses the product and takes the bias's integers as they are: 5000 steps are 5 off at 1.001."""
+    rng = np.random.default_rng(1)
+    model = Model(rng)
+    encodings = [model.encoding(0.05, 3, INT8), model.encoding(0.1, -10, INT8)]
+    conv = kind == "Conv"
+    shape = (1, 6, 5, 5) if conv else (7, 6)
+    q = model.quantize(model.input("x", shape), encodings[0])
+    values = rng.integers(-127, 128, (4, 6, 1, 1) if conv else (6, 4)).astype(np.int8)
+    weights = [model.constant(values), *model.encoding(0.01, 0, INT8)]
+    scale = np.float32(0.05) * np.float32(0.01) * np.float32(off)
+    bias = [model.constant(np.full(4, 5000), np.int32), model.constant(scale), model.constant(0, np.int32)]
+    operands = [model.dequantize(part[0], part[1:]) for part in ([q, *encodings[0]], weights, bias)]
+    y = model.quantize(model.node(kind, operands, "c"), encodings[1])
+    path = model.save(tmp_path / "bias.onnx", model.dequantize(y, encodings[1]))
+    seen = onnxruntime_tensors(path, {"x": rng.normal(size=shape).astype(np.float32)})
+    same = off < 1.0001
+    assert seen.reason == ("" if same else "onnxruntime takes no notice of the bias's scale in c_node")
+    assert seen.trustworthy == same
+
+
+@pytest.mark.parametrize(("second", "doubted"), [(0.05, False), (0.2, True)])
+@pytest.mark.parametrize("last", ["Conv", "none"])
+def test_two_pairs_in_a_row_are_a_doubt(last: str, second: float, doubted: bool, tmp_path: Path) -> None:
+    """onnxruntime rounds such values once, the file twice."""
+    rng = np.random.default_rng(2)
+    model = Model(rng)
+    encodings = [model.encoding(0.05, 3, INT8), model.encoding(second, 3, INT8), model.encoding(0.3, -20, INT8)]
+    real = model.input("x", (1, 4, 6, 6))
+    for encoding in encodings[:2]:
+        real = model.dequantize(model.quantize(real, encoding), encoding)
+    if last == "Conv":
+        weights = model.weights((4, 4, 1, 1), per_channel=False)
+        y = model.quantize(model.node("Conv", [real, model.dequantize(weights[0], weights[1:])], "c"), encodings[2])
+        real = model.dequantize(y, encodings[2])
+    path = model.save(tmp_path / "pairs.onnx", real)
+    seen = onnxruntime_tensors(path, {"x": rng.normal(size=(1, 4, 6, 6)).astype(np.float32)})
+    expected = "onnxruntime drops one of two QuantizeLinear in a row, which made x_q_dq" if doubted else ""
+    assert seen.reason == expected

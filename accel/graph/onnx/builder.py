@@ -25,7 +25,7 @@ _PREPROCESS = (
     "which merges constants into the layers before them"
 )
 _LARGEST_BIAS = 2.0**31
-_SAME_SCALE = 1e-5
+SAME_SCALE = 1e-5
 """Two computations of one float32 product agree to far less than this; different scales do not."""
 
 
@@ -186,7 +186,7 @@ class Builder:
             stored = self.scaled[name]
             if stored.scale.size not in (1, channels):
                 raise Unsupported(f"its bias {name!r} has {stored.scale.size} scales for {channels} output channels")
-            if np.allclose(stored.scale, units, rtol=_SAME_SCALE, atol=0) and not np.any(stored.zero_point):
+            if np.allclose(stored.scale, units, rtol=SAME_SCALE, atol=0) and not np.any(stored.zero_point):
                 return per_channel(stored.values, channels, axes)
             self.notes.append(f"{node.name}: the bias has another scale than input x weight and was rounded to it")
             real = stored.real()

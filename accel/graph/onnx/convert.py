@@ -74,13 +74,14 @@ def _convert_node(builder: Builder, node: SourceNode) -> None:
 
 def _check_attributes(node: SourceNode, opset: int) -> None:
     """A misspelt attribute must not fall back to its default, and one that has none must be there."""
-    known, required = quantized.ATTRIBUTES.get(node.op_type, frozenset()), quantized.REQUIRED.get(node.op_type, ())
-    if not node.domain:
+    if node.domain:
+        known, required = quantized.ATTRIBUTES[node.op_type], quantized.REQUIRED.get(node.op_type, frozenset())
+    else:
         attributes = onnx.defs.get_schema(node.op_type, opset, node.domain).attributes
-        known, required = frozenset(attributes), [name for name, entry in attributes.items() if entry.required]
+        known = frozenset(attributes)
+        required = frozenset(name for name, entry in attributes.items() if entry.required)
     for name in node.attributes:
         if name not in known:
             raise Unsupported(f"its attribute {name} is none of {node.op_type}'s")
-    for name in required:
-        if name not in node.attributes:
-            raise Unsupported(f"it lacks the attribute {name}")
+    for name in sorted(required - node.attributes.keys()):
+        raise Unsupported(f"it lacks the attribute {name}")

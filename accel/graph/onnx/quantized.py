@@ -192,13 +192,14 @@ _WINDOW = frozenset({"auto_pad", "ceil_mode", "count_include_pad", "kernel_shape
 ATTRIBUTES = {
     "QuantizeLinear": frozenset({"axis"}),
     "DequantizeLinear": frozenset({"axis"}),
+    "QLinearAdd": frozenset(),
     "QGemm": frozenset({"alpha", "transA", "transB"}),
     "QLinearConcat": frozenset({"axis"}),
     "QLinearGlobalAveragePool": frozenset({"channels_last"}),
     "QLinearAveragePool": _WINDOW | {"channels_last"},
 }
 """What the com.microsoft operators know, by operator."""
-REQUIRED = {"QLinearConcat": ("axis",), "QLinearAveragePool": ("kernel_shape",)}
+REQUIRED = {"QLinearConcat": frozenset({"axis"}), "QLinearAveragePool": frozenset({"kernel_shape"})}
 """What has no default there."""
 
 CONVERTERS: dict[tuple[str, str], Converter] = {
