@@ -49,7 +49,7 @@ class _Islands:
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         for node in self.nodes:
             if node.op_type == "Constant":
-                self.constants |= {node.output[0]: entry.t for entry in node.attribute if entry.name == "value"}
+                self.constants.update((node.output[0], entry.t) for entry in node.attribute if entry.name == "value")
         self.makers = {name: node for node in self.nodes for name in node.output}
 
     def bias_has_other_scale(self, node: onnx.NodeProto) -> bool:
