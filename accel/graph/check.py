@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite, prod
 
 import numpy as np
@@ -28,6 +28,10 @@ from accel.graph.problems import Problem, refuse
 from accel.numerics.pool import output_size
 from accel.numerics.requantize import multiplier
 
+_ISLAND = "float operations need quantized inputs and a result that only QuantizeLinear reads, or that is an output"
+_ON_INPUT = (
+    "take it out of the network and feed the network what it makes: only Relu, Clip, MaxPool and reshapes can stay"
+)
 _LARGEST_TENSOR = 2**31
 """Elements."""
 
@@ -57,32 +61,48 @@ def check(graph: Graph) -> None:
             raise AccelError(f"output {name!r} is made by no node", graph.path)
 
 
-def check_integer(graph: Graph) -> None:
-    """Float32 stays at the network's edges: read by Quantize, written by Dequantize or by a last linear layer.
+def check_integer(graph: Graph, operators: Mapping[str, str] | None = None) -> None:
+    """Float32 stays at the network's edges: read by Quantize, and made at the end.
+
+    A network may end in a convolution, a linear layer or a mean whose result is not quantized again, or reshapes it.
+
+    Parameters
+    ----------
+    operators
+        The ONNX operators by node name, for the message; None: what the graph calls them.
 
     Raises
     ------
     AccelError
         All nodes that compute in float32.
     """
-    refuse(
-        [Problem(node.name, node.kind, reason) for node in graph.nodes for reason in _float_use(graph, node)],
-        graph.path,
-    )
+    operators, problems = operators or {}, []
+    for node in graph.nodes:
+        for finding, hint in _float_use(graph, node):
+            name = next((name for name in (node.name, *node.origin) if name in operators), node.name)
+            problems.append(Problem(name, operators.get(name, node.kind), finding, hint))
+    refuse(problems, graph.path)
 
 
-def _float_use(graph: Graph, node: Node) -> Iterator[str]:
+def _float_use(graph: Graph, node: Node) -> Iterator[tuple[str, str]]:
+    """What is wrong, and what to do about it."""
     out = graph.tensors[node.output]
-    if not isinstance(node.op, Quantize):
-        for name in node.inputs:
-            if graph.tensors[name].qtype is None:
-                yield f"it reads {name!r} as float32"
-                return
-    if out.qtype is None and out.name not in graph.outputs:
+    for name in node.inputs:
+        if graph.tensors[name].qtype is not None or isinstance(node.op, Quantize):
+            continue
+        if name in graph.inputs:
+            yield f"it computes on the float32 input {name!r} before that is quantized", _ON_INPUT
+            return
+        if not isinstance(node.op, Reshape):
+            yield f"it computes on {name!r} in float32", _ISLAND
+            return
+    if out.qtype is not None or isinstance(node.op, Dequantize):
+        return
+    if any(not isinstance(reader.op, Reshape) for reader in graph.consumers(out.name)):
         readers = ", ".join(repr(reader.name) for reader in graph.consumers(out.name))
-        yield f"its result {out.name!r} is float32, read by {readers}"
-    elif out.qtype is None and not isinstance(node.op, Dequantize | Linear):
-        yield f"its result {out.name!r} leaves the network as float32 without being quantized"
+        yield f"its float32 result {out.name!r} is not only quantized: it is read by {readers}", _ISLAND
+    elif not isinstance(node.op, Conv | Linear | AveragePool | Reshape):
+        yield f"its result {out.name!r} leaves the network as float32 without being quantized", _ISLAND
 
 
 def _tensor_findings(tensor: Tensor) -> Iterator[str]:

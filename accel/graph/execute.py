@@ -107,6 +107,9 @@ def vector_operation(
             return elementwise.add(inputs[0], inputs[1], a, b, out.encoding, op.clamp)
         case MaxPool():
             return pool.max_pool(inputs[0], op.kernel, op.strides, op.dilations, op.pads)
+        case AveragePool() if out.qtype is None:
+            window = (op.kernel, op.strides, op.pads, op.count_include_pad)
+            return pool.average_reals(inputs[0], sources[0].encoding, *window)
         case AveragePool():
             return pool.average_pool(
                 inputs[0],
@@ -155,11 +158,12 @@ def _multiply(
         bits_safe=safe_bits(op.weight.values, bias, domain.min, domain.max),
         overflows=overflows,
     )
+    y: Array
     if out.qtype is None:
-        scale = np.float32(source.scale) * op.weight.scale
-        return (sums.astype(np.float32) * scale).reshape(out.shape), use
-    scale = multiplier(source.scale, op.weight.scale, out.scale)
-    y = REQUANTIZERS[requantizer](sums, scale, out.zero_point, out.qtype, op.clamp)
+        y = sums.astype(np.float32) * (np.float32(source.scale) * op.weight.scale)
+    else:
+        scale = multiplier(source.scale, op.weight.scale, out.scale)
+        y = REQUANTIZERS[requantizer](sums, scale, out.zero_point, out.qtype, op.clamp)
     if isinstance(op, Conv):
         batch, channels, height, width = out.shape
         return np.ascontiguousarray(y.reshape(batch, height, width, channels).transpose(0, 3, 1, 2)), use

@@ -135,10 +135,26 @@ def _describe_product(model: _Model, op: Conv | Linear, source: Tensor, out: Ten
     bias = [""] if op.bias is None else [model.constant(op.bias, np.int32)]
     if isinstance(op, Conv):
         walk: dict[str, Any] = {"strides": op.strides, "dilations": op.dilations, "pads": op.pads}
-        model.add("QLinearConv", [*operands, *model.encoding(out), *bias], "y", group=op.groups, **walk)
+        if out.qtype is None:
+            _describe_float_convolution(model, op, source, walk)
+        else:
+            model.add("QLinearConv", [*operands, *model.encoding(out), *bias], "y", group=op.groups, **walk)
         return
     result = [] if out.qtype is None else model.encoding(out)
     model.add("QGemm", [*operands, *bias, *result], "y", _MICROSOFT, transB=1)
+
+
+def _describe_float_convolution(model: _Model, op: Conv, source: Tensor, walk: dict[str, Any]) -> None:
+    """Sums in integers, then one multiplication: what QGemm does where it has no output scale."""
+    weight, channels = op.weight, len(op.weight.values)
+    zero = model.encoding(source)[1]
+    kernel = model.constant(weight.values, weight.qtype.dtype)
+    model.add("ConvInteger", ["x0", kernel, zero], "sums", group=op.groups, **walk)
+    bias = np.zeros(channels) if op.bias is None else op.bias
+    model.add("Add", ["sums", model.constant(bias.reshape(-1, 1, 1), np.int32)], "totals")
+    model.add("Cast", ["totals"], "steps", to=onnx.TensorProto.FLOAT)
+    scale = np.broadcast_to(np.float32(source.scale) * weight.scale, channels)
+    model.add("Mul", ["steps", model.constant(scale.reshape(-1, 1, 1), np.float32)], "y")
 
 
 def _describe_mean(model: _Model, op: AveragePool, source: Tensor, out: Tensor) -> None:
@@ -148,6 +164,10 @@ def _describe_mean(model: _Model, op: AveragePool, source: Tensor, out: Tensor) 
         "pads": op.pads,
         "count_include_pad": int(op.count_include_pad),
     }
+    if out.qtype is None:
+        model.add("DequantizeLinear", ["x0", *model.encoding(source)], "real")
+        model.add("AveragePool", ["real"], "y", **window)
+        return
     encodings = [*model.encoding(source), *model.encoding(out)]
     match op.mean:
         case Mean.SCALED:

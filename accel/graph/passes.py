@@ -9,7 +9,7 @@ each into one integer operation with the same meaning, and leave float32 only at
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,8 +39,13 @@ __all__ = ["PASSES", "rebase_activations", "run_passes"]
 Pass = Callable[[Graph], Graph]
 
 
-def run_passes(graph: Graph) -> Graph:
+def run_passes(graph: Graph, operators: Mapping[str, str] | None = None) -> Graph:
     """All of ``PASSES``, with a check after the import and after each of them.
+
+    Parameters
+    ----------
+    operators
+        What messages call the nodes' operations, by node name; None: as the graph does.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def run_passes(graph: Graph) -> Graph:
     for run in PASSES:
         graph = run(graph)
         check(graph)
-    check_integer(graph)
+    check_integer(graph, operators)
     return graph
 
 
@@ -140,12 +145,13 @@ def fuse_islands(graph: Graph) -> Graph:
 
 
 def fuse_float_outputs(graph: Graph) -> Graph:
-    """A linear layer whose result leaves the network as float32 reads the integers themselves."""
+    """A product or mean whose result leaves the network as float32 reads the integers themselves."""
     makers = {node.output: node for node in graph.nodes}
     nodes = []
     for node in graph.nodes:
         maker = makers.get(node.inputs[0])
-        if isinstance(node.op, Linear) and maker is not None and isinstance(maker.op, Dequantize):
+        ends = isinstance(node.op, Conv | Linear | AveragePool) and graph.tensors[node.output].qtype is None
+        if ends and maker is not None and isinstance(maker.op, Dequantize):
             node = replace(node, inputs=maker.inputs, origin=_joined(maker.origin, node.origin))
         nodes.append(node)
     return remove_dead(_rebuilt(graph, nodes))
@@ -214,7 +220,7 @@ def _island(graph: Graph, quantize: Node) -> _Island | None:
     while True:
         maker = makers.get(tensor)
         if maker is None:
-            return _Island(None, (tensor,), tuple(movers), None, clamper, origin) if movers and clamp is None else None
+            return _Island(None, (tensor,), tuple(movers), clamp, clamper, origin) if movers or clamp else None
         origin = _joined(maker.origin, origin)
         if isinstance(maker.op, Dequantize):
             return _Island(None, maker.inputs, tuple(movers), clamp, clamper, origin)
@@ -258,6 +264,9 @@ def _integer_nodes(island: _Island, quantize: Node, tensors: dict[str, Tensor]) 
     elif current.qtype is None:
         first = replace(quantize, inputs=(current.name,))
         current = _write(nodes, tensors, first, out, current.shape)
+        if out.encoding.bounds(island.clamp) != out.encoding.bounds(None):
+            change = replace(island.clamper, op=Requantize(island.clamp), inputs=(current.name,))
+            current = _write(nodes, tensors, change, out, current.shape)
     elif island.clamp is not None or current.encoding != out.encoding or not island.movers:
         change = replace(island.clamper, op=Requantize(island.clamp), inputs=(current.name,))
         current = _write(nodes, tensors, change, out, current.shape)

@@ -78,13 +78,10 @@ def average_pool(
     mean
         The formula.
     """
-    padded = pad(x, pads, by.zero_point)
-    rows = _covered(x.shape[2], kernel[0], strides[0], pads[0], pads[2], count_include_pad)
-    columns = _covered(x.shape[3], kernel[1], strides[1], pads[1], pads[3], count_include_pad)
-    count = np.outer(rows, columns).astype(np.float32)
+    count = _counts(x, kernel, strides, pads, count_include_pad)
     low, high = (to.qtype.min, to.qtype.max) if clamp is None else clamp
     if mean is Mean.OF_REALS:
-        steps = _sum_windows(dequantize(padded, by), kernel, strides)
+        steps = _sum_windows(dequantize(pad(x, pads, by.zero_point), by), kernel, strides)
         steps /= count
         steps /= np.float32(to.scale)
         steps += np.float32(to.zero_point + to.file_offset)
@@ -92,13 +89,40 @@ def average_pool(
         steps -= np.float32(to.file_offset)
         np.clip(steps, np.float32(low), np.float32(high), out=steps)
         return steps.astype(to.qtype.dtype)
-    sums = _sum_windows(padded.astype(np.int64), kernel, strides)
-    sums -= by.zero_point * kernel[0] * kernel[1]
-    steps = _scale_sums(sums.astype(np.float32), count, by, to, mean)
+    steps = _scale_sums(_exact_sums(x, by, kernel, strides, pads), count, by, to, mean)
     np.clip(steps, np.float32(low - to.zero_point), np.float32(high - to.zero_point), out=steps)
     np.rint(steps, out=steps)
     steps += np.float32(to.zero_point)
     return steps.astype(to.qtype.dtype)
+
+
+def average_reals(
+    x: IntArray,
+    by: Encoding,
+    kernel: Pair,
+    strides: Pair = (1, 1),
+    pads: Pads = (0, 0, 0, 0),
+    count_include_pad: bool = False,
+) -> FloatArray:
+    """Mean over each window as float32, where it leaves the network so: ``s * sx / n``, parameters as above."""
+    means = _exact_sums(x, by, kernel, strides, pads)
+    means *= np.float32(by.scale)
+    means /= _counts(x, kernel, strides, pads, count_include_pad)
+    return means
+
+
+def _exact_sums(x: IntArray, by: Encoding, kernel: Pair, strides: Pair, pads: Pads) -> FloatArray:
+    """The sum of ``q - zero_point`` over each window."""
+    sums = _sum_windows(pad(x, pads, by.zero_point).astype(np.int64), kernel, strides)
+    sums -= by.zero_point * kernel[0] * kernel[1]
+    return sums.astype(np.float32)
+
+
+def _counts(x: IntArray, kernel: Pair, strides: Pair, pads: Pads, include_pad: bool) -> FloatArray:
+    """How many elements each window counts."""
+    rows = _covered(x.shape[2], kernel[0], strides[0], pads[0], pads[2], include_pad)
+    columns = _covered(x.shape[3], kernel[1], strides[1], pads[1], pads[3], include_pad)
+    return np.outer(rows, columns).astype(np.float32)
 
 
 def _scale_sums(sums: FloatArray, count: FloatArray, by: Encoding, to: Encoding, mean: Mean) -> FloatArray:

@@ -147,17 +147,19 @@ def test_float_inside_is_not_integer() -> None:
         check_integer(replace(inside, nodes=(*inside.nodes[:2], relu)))
     assert str(error.value) == (
         "net.onnx: 2 nodes cannot be imported:\n"
-        "  conv (conv): its result 'c' is float32, read by 'dequantize'\n"
-        "  dequantize (requantize): it reads 'c' as float32"
+        "  conv (conv): its float32 result 'c' is not only quantized: it is read by 'dequantize'\n"
+        "  dequantize (requantize): it computes on 'c' in float32; \n"
+        "float operations need quantized inputs and a result that only QuantizeLinear reads, or that is an output"
     )
 
 
-def test_a_last_linear_layer_may_be_float() -> None:
+def test_a_last_product_may_be_float() -> None:
     weight = Weight(np.ones((4, 3), np.int8), INT8, np.ones(1, np.float32))
     tensors = {"x": Tensor("x", (2, 3), INT8, 0.5), "y": Tensor("y", (2, 4), None)}
     net = Graph("net", "net.onnx", (Node("fc", Linear(weight, None), ("x",), "y"),), tensors, ("x",), ("y",))
     check(net)
     check_integer(net)
     image = {"x": Tensor("x", (1, 3, 8, 8), INT8, 0.5), "y": Tensor("y", (1, 4, 6, 6), None)}
+    check_integer(replace(net, nodes=(Node("conv", conv(), ("x",), "y"),), tensors=image))
     with pytest.raises(AccelError, match="leaves the network as float32 without being quantized"):
-        check_integer(replace(net, nodes=(Node("conv", conv(), ("x",), "y"),), tensors=image))
+        check_integer(replace(net, nodes=(Node("relu", Requantize(), ("x",), "y"),), tensors=image))

@@ -30,4 +30,5 @@ def load_network(path: str | Path) -> Graph:
     >>> print(load_network("int8.onnx"))  # doctest: +SKIP
     """
     path = Path(path)
-    return run_passes(convert(read_source(read_model(path), str(path))))
+    source = read_source(read_model(path), str(path))
+    return run_passes(convert(source), {node.name: node.op_type for node in source.nodes})

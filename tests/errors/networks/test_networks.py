@@ -15,6 +15,7 @@ from accel.graph.onnx import load_network
 from accel.graph.onnx.convert import SUPPORTED
 from tests.graph.models import INT8, MICROSOFT, Model
 
+ISLAND = "float operations need quantized inputs and a result that only QuantizeLinear reads, or that is an output"
 SYMMETRIC = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
 PREPROCESS = (
     "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
@@ -142,9 +143,17 @@ def softmax_tail() -> onnx.ModelProto:
 
 def float_tail() -> onnx.ModelProto:
     proto = small()
-    proto.graph.node.append(helper.make_node("AveragePool", ["y"], ["z"], name="last_mean", kernel_shape=[2, 2]))
+    proto.graph.node.append(helper.make_node("AveragePool", ["y"], ["m"], name="last_mean", kernel_shape=[2, 2]))
+    proto.graph.node.append(helper.make_node("Relu", ["m"], ["z"], name="last_relu"))
     proto.graph.output[0].name = "z"
     return proto
+
+
+def float_head() -> onnx.ModelProto:
+    model = Model()
+    mean = model.node("AveragePool", [model.input("x", (1, 4, 6, 6))], "m", name="first_mean", kernel_shape=[2, 2])
+    model.quantize(mean, model.encoding(0.5, 0, INT8))
+    return model.proto("m_q")
 
 
 def two_readers() -> onnx.ModelProto:
@@ -352,15 +361,20 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float tail": (
         float_tail,
         "NET: 2 nodes cannot be imported:\n"
-        "  dequantize (dequantize): its result 'y' is float32, read by 'last_mean'\n"
-        "  last_mean (average_pool): it reads 'y' as float32",
+        "  last_mean (AveragePool): its float32 result 'm' is not only quantized: it is read by 'last_relu'\n"
+        f"  last_relu (Relu): it computes on 'm' in float32; \n{ISLAND}",
+    ),
+    "float head": (
+        float_head,
+        "NET:first_mean: AveragePool cannot be imported: it computes on the float32 input 'x' before that is "
+        "quantized; take it out of the network and feed the network what it makes: "
+        "only Relu, Clip, MaxPool and reshapes can stay",
     ),
     "float result read twice": (
         two_readers,
-        "NET: 3 nodes cannot be imported:\n"
-        "  dequantize (dequantize): its result 'real' is float32, read by 'mean'\n"
-        "  mean (average_pool): it reads 'real' as float32\n"
-        "  r (requantize): it reads 'mean' as float32",
+        "NET: 2 nodes cannot be imported:\n"
+        "  mean (AveragePool): its float32 result 'mean' is not only quantized: it is read by 'r', 'other'\n"
+        f"  r (Relu): it computes on 'mean' in float32; \n{ISLAND}",
     ),
     "a loop over constants": (
         endless_loop,
