@@ -16,6 +16,7 @@ from accel.errors import AccelError
 from accel.gallery import machines, workloads_dir
 from accel.graph.float_reference import FloatNetwork
 from accel.graph.witness import onnxruntime_tensors
+from accel.inputs import input_images
 from accel.networks import with_batch
 from accel.numerics import elementwise
 from accel.numerics.error import ErrorSums
@@ -198,25 +199,51 @@ def test_activity_is_of_the_first_image(digits, edge) -> None:
     assert all(layer.activity.energy.mac_pj > 0 for layer in one.layers if layer.activity)
 
 
-def test_a_network_of_integers_is_compared_with_the_float_network_of_what_its_integers_mean(edge, tmp_path) -> None:
+@pytest.mark.parametrize("file", ["int8.onnx", "uint8.onnx"])
+def test_a_network_of_integers_is_compared_with_the_float_network_of_what_its_integers_mean(
+    file, edge, tmp_path
+) -> None:
     """The shipped network without its QuantizeLinear: integers go in, and the errors stay what they are."""
-    model = onnx.load(DIGITS / "int8.onnx")
-    quantize = model.graph.node[0]
-    assert quantize.op_type == "QuantizeLinear"
-    whole = accel.load_network(DIGITS / "int8.onnx")
-    made = whole.graph.tensors[quantize.output[0]]
-    integers = onnx.helper.make_tensor_value_info(quantize.output[0], onnx.TensorProto.INT8, made.shape)
-    model.graph.input[0].CopyFrom(integers)
-    del model.graph.node[0]
-    onnx.save(model, tmp_path / "integers.onnx")
-    network = accel.load_network(tmp_path / "integers.onnx")
+    whole = accel.load_network(DIGITS / file)
+    network = accel.load_network(without_quantize(DIGITS / file, tmp_path / "integers.onnx"))
+    made = whole.graph.tensors[network.graph.inputs[0]]
     given = elementwise.quantize(IMAGES[:2], made.encoding)
     simulation = accel.simulate(network, edge, given, float_model=DIGITS / "float.onnx")
-    same = accel.simulate(whole, edge, elementwise.dequantize(given, made.encoding), float_model=DIGITS / "float.onnx")
+    reals = elementwise.dequantize(given, made.encoding)
+    same = accel.simulate(whole, edge, reals, float_model=DIGITS / "float.onnx")
     np.testing.assert_array_equal(simulation.outputs["logits"], same.outputs["logits"])
     errors = {layer.name: layer.error for layer in same.result.layers}
     assert any(layer.error for layer in simulation.result.layers)
     assert all(layer.error == errors[layer.name] for layer in simulation.result.layers)
+    assert not any(
+        comparison.mismatches
+        for check in accel.verify(network, edge, given).checks
+        for comparison in (check.simulator_alone, check.simulator_end_to_end)
+    )
+
+
+@pytest.mark.parametrize("file", ["int8.onnx", "uint8.onnx"])
+def test_random_integers_are_of_the_whole_range(file, edge, tmp_path) -> None:
+    network = accel.load_network(without_quantize(DIGITS / file, tmp_path / "integers.onnx"))
+    runs = [accel.simulate(network, edge) for _ in range(2)]
+    assert runs[0].result == runs[1].result
+    data, _ = input_images(network.graph, None, None)
+    qtype = network.graph.tensors[network.graph.inputs[0]].qtype
+    assert qtype.min <= data.min() < qtype.min + 8
+    assert qtype.max - 8 < data.max() <= qtype.max
+
+
+def without_quantize(source: Path, path: Path) -> Path:
+    """A network whose first node is QuantizeLinear, without it: it takes integers."""
+    model = onnx.load(source)
+    quantize = model.graph.node[0]
+    assert quantize.op_type == "QuantizeLinear"
+    made = accel.load_network(source).graph.tensors[quantize.output[0]]
+    kind = onnx.TensorProto.INT8 if made.qtype.signed else onnx.TensorProto.UINT8
+    model.graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info(quantize.output[0], kind, made.shape))
+    del model.graph.node[0]
+    onnx.save(model, path)
+    return path
 
 
 def renamed_float(path: Path, names: dict[str, str], rows: int | None = None) -> Path:

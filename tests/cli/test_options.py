@@ -1,0 +1,93 @@
+"""Every option reaches what it is for."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from accel import api, networks
+from accel.gallery import workloads_dir
+from accel.result import Result
+
+DIGITS = workloads_dir() / "digits_resnet8"
+INT8 = DIGITS / "int8.onnx"
+WORDS = (INT8, "--arch", "edge-32x32")
+
+
+@pytest.fixture
+def files(tmp_path):
+    with np.load(DIGITS / "images.npz") as data:
+        np.save(tmp_path / "x.npy", data["images"][:3])
+        np.save(tmp_path / "y.npy", (data["labels"][:3] + 1) % 10)
+    return tmp_path
+
+
+def result(ran) -> Result:
+    assert ran.code == 0
+    return Result.from_json(ran.out)
+
+
+def test_run_without_and_with_its_options(accel, files) -> None:
+    plain = result(accel("run", *WORDS, "--input", files / "x.npy", "--json"))
+    assert plain.accuracy is None
+    assert not any(layer.error or layer.activity for layer in plain.layers)
+    labelled = result(accel("run", *WORDS, "--input", files / "x.npy", "--labels", files / "y.npy", "--json"))
+    assert (labelled.accuracy.images, labelled.accuracy.integer_top1) == (3, 0.0)
+    compared = result(accel("run", *WORDS, "--input", files / "x.npy", "--float", DIGITS / "float.onnx", "--json"))
+    assert all(layer.error for layer in compared.layers if layer.unit != "view")
+    counted = result(accel("run", *WORDS, "--input", files / "x.npy", "--images", 1, "--activity", "--json"))
+    assert all(layer.activity for layer in counted.layers if layer.unit == "array")
+    assert counted.output_sha256 != plain.output_sha256
+
+
+def test_notes_do_not_disturb_what_machines_read(accel) -> None:
+    for form in ("--json", "--csv"):
+        assert "note" not in accel("run", *WORDS, form).err
+    assert "note: no input was given" in accel("run", *WORDS).err
+
+
+def test_verify_takes_an_input(accel, files, monkeypatch) -> None:
+    taken = []
+    honest = api.verify
+
+    def remember(network, arch, inputs=None, progress=None):
+        taken.append(inputs)
+        return honest(network, arch, inputs, progress)
+
+    monkeypatch.setattr(api, "verify", remember)
+    assert accel("verify", *WORDS, "--input", files / "x.npy").code == 0
+    assert taken == [files / "x.npy"]
+
+
+def test_a_machine_as_json_reads_back(accel) -> None:
+    machine = json.loads(accel("show", "edge-32x32", "--json").out)
+    assert machine["array"]["rows"] == machine["array"]["columns"] == 32
+
+
+def test_a_stage_alone(accel) -> None:
+    flow = accel("lower", *WORDS, "--stage", "flow").out
+    assert flow.startswith("flow ")
+    assert "\nprogram " not in flow
+    whole = accel("lower", *WORDS).out
+    starts = [whole.index(f"{stage} ") for stage in ("graph", "flow", "mapping", "program")]
+    assert starts == sorted(starts)
+
+
+def test_made_networks_take_their_tail(accel, tmp_path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(networks, "make", lambda name, out, **fields: asked.append((name, fields)) or [])
+    assert accel("networks", "make", "resnet20", "--out", tmp_path / "n", "--tail", "mean", "--overwrite").code == 0
+    ((name, fields),) = asked
+    assert (name, fields["tail"], fields["overwrite"]) == ("resnet20", "mean", True)
+
+
+def test_an_interrupt_is_no_traceback(accel, monkeypatch) -> None:
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "estimate", interrupted)
+    ran = accel("estimate", *WORDS)
+    assert (ran.code, ran.out) == (130, "")
+    assert "Traceback" not in ran.err

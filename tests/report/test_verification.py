@@ -1,0 +1,86 @@
+"""The verification's page: counts by comparison, doubts, notes, and the verdict in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rich.console import Console
+
+from accel.report.verification import verification_table
+from accel.result import Comparison, TensorCheck, Verification
+
+EQUAL = Comparison(0, 1200)
+
+
+def check(layer: str = "conv1", **fields: Any) -> TensorCheck:
+    compared = dict.fromkeys(("simulator_alone", "simulator_end_to_end", "witness_alone", "witness_end_to_end"), EQUAL)
+    return TensorCheck(layer, "conv", f"{layer}_out", **(compared | fields))
+
+
+def page(*checks: TensorCheck, color: bool = False, **fields: Any) -> str:
+    record = dataclasses.replace(Verification("net", "edge", checks, 1234, 1234, "onnxruntime 1.2"), **fields)
+    console = Console(width=200, force_terminal=color, color_system="standard" if color else None)
+    with console.capture() as captured:
+        console.print(verification_table(record))
+    return captured.get()
+
+
+def words(text: str, start: str) -> list[str]:
+    return next(line for line in text.splitlines() if line.strip(" │|┃").startswith(start)).split()
+
+
+def test_all_equal() -> None:
+    text = page(check(), check("pool", simulator_alone=Comparison(0, 30), witness_end_to_end=None))
+    assert "net on edge: integers that differ" in text
+    assert [word for word in words(text, "conv1") if word not in "│|┃"] == ["conv1", "conv", "1,200", *"0000"]
+    assert [word for word in words(text, "pool") if word not in "│|┃"] == ["pool", "conv", "1,200", *"000-"]
+    assert "cycles: estimate 1,234, simulation 1,234" in text
+    assert text.splitlines()[-1].strip() == "PASSED"
+    assert "difference:" not in text
+    assert "no witness" not in text
+
+
+def test_the_first_difference_is_named_by_its_comparison() -> None:
+    wrong = Comparison(7, 1200, "at [0, 1] the simulator has 3, the reference 4")
+    meanings = {
+        "simulator_alone": "simulator and reference, the layer fed with the reference's inputs",
+        "simulator_end_to_end": "simulator and reference, end to end",
+        "witness_alone": "reference and onnxruntime, the layer fed with the reference's inputs",
+        "witness_end_to_end": "reference and onnxruntime, end to end",
+    }
+    for column, (kind, meaning) in enumerate(meanings.items()):
+        text = page(check("conv0"), check(**{kind: wrong}))
+        counts = [word for word in words(text, "conv1") if word not in "│|┃"][3:]
+        assert counts == ["7" if place == column else "0" for place in range(4)]
+        assert f"first difference: conv1, tensor conv1_out ({meaning}): {wrong.first}" in text
+        assert text.splitlines()[-1].strip() == "FAILED"
+
+
+def test_differing_cycles_fail() -> None:
+    assert page(check(), estimate_cycles=1233).splitlines()[-1].strip() == "FAILED"
+
+
+def test_doubts_are_said_one_by_one() -> None:
+    alone = page(check(), doubt_alone="no VNNI")
+    assert "no witness of single layers here: no VNNI" in alone
+    assert "the whole network here" not in alone
+    assert "no witness of the whole network here: islands" in page(check(), doubt_end_to_end="islands")
+
+
+def test_a_note_is_said_where_it_explains_a_difference() -> None:
+    wrong = Comparison(1, 1200, "at [0]")
+    assert "a tie" not in page(check(witness_note="a tie"))
+    for kind in ("witness_alone", "witness_end_to_end"):
+        text = page(check(witness_note="a tie", **{kind: wrong}))
+        assert "* conv1: a tie" in text
+        assert text.splitlines()[-1].strip() == "PASSED"
+
+
+def test_differences_are_red_and_equal_ones_green() -> None:
+    red, green = "\x1b[1;31m", "\x1b[32m"
+    assert red not in page(check(), color=True)
+    assert page(check(), color=True).count(green) == 4
+    text = page(check(simulator_alone=Comparison(5, 9, "at [0]")), color=True)
+    assert f"{red}5\x1b[0m" in text
+    assert text.count(green) == 3
