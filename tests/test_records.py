@@ -9,9 +9,10 @@ from math import prod
 import numpy as np
 import pytest
 
-from accel.arch.technology import load_technology
+from accel import records
+from accel.arch.technology import LeakageFigures, Sourced, load_technology
 from accel.cost.area import area_of
-from accel.cost.energy import activity_energy, energy_of
+from accel.cost.energy import activity_energy, energy_of, leakage_mw
 from accel.mapping.compile import compile_graph
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Activity, Cycles, NumericError
@@ -110,3 +111,18 @@ def test_totals_are_sums_of_the_layers(program, cycles) -> None:
         for layer in program.layers
         if layer.op.on_array
     )
+
+
+def test_leakage_lasts_as_long_as_the_layer(program, cycles, monkeypatch) -> None:
+    """In the energy of the actions, and in that of the toggled bits."""
+    published = load_technology(ARCH.technology)
+    figures = LeakageFigures(
+        logic_mw_per_mm2=Sourced(value=10.0, source="a test"), sram_mw_per_mm2=Sourced(value=20.0, source="a test")
+    )
+    leaky = published.model_copy(update={"leakage": figures})
+    monkeypatch.setattr(records, "load_technology", lambda name: leaky)
+    seen = Observations(activity={0: Activity(1, 1, 1, 2, 2, 2)})
+    layers = result_of("net", 2, ARCH, program, cycles, seen).layers
+    for layer in layers:
+        assert layer.energy.leakage_pj == pytest.approx(leakage_mw(ARCH, leaky) * layer.cycles.total)
+    assert layers[0].activity.energy.leakage_pj == layers[0].energy.leakage_pj > 0
