@@ -14,6 +14,11 @@ from accel.graph.onnx.source import Source, SourceNode, Unsupported
 from accel.graph.problems import Problem, refuse
 
 _CONVERTERS = quantized.CONVERTERS | real.CONVERTERS
+_MERGEABLE = ("BatchNormalization", "Pad")
+_MERGED = (
+    "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
+    "which merges BatchNormalization and Pad into convolutions"
+)
 SUPPORTED = "supported are " + ", ".join(sorted({op_type for _, op_type in _CONVERTERS}))
 
 
@@ -47,6 +52,9 @@ def convert(source: Source) -> Graph:
     for name in source.outputs:
         if name not in builder.tensors:
             raise AccelError(f"output {name!r} is a constant", source.path)
+    for value in source.inputs:
+        if value.name not in builder.tensors:
+            raise AccelError(f"nothing reads input {value.name!r}", source.path, "export the network without it")
     return builder.graph()
 
 
@@ -69,7 +77,8 @@ def _convert_node(builder: Builder, node: SourceNode) -> None:
         _CONVERTERS[key](builder, node)
     else:
         where = f" of {node.domain}" if node.domain else ""
-        raise Unsupported(f"the operation{where} is not supported", SUPPORTED)
+        hint = f"{_MERGED}; {SUPPORTED}" if node.op_type in _MERGEABLE else SUPPORTED
+        raise Unsupported(f"the operation{where} is not supported", hint)
 
 
 def _check_attributes(node: SourceNode, opset: int) -> None:

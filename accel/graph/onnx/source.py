@@ -114,6 +114,8 @@ def read_source(model: onnx.ModelProto, path: str) -> Source:
             raise AccelError(f"the constant {tensor.name!r} is stored twice", path, "export the network again")
         constants[tensor.name] = _decode(tensor, path)
     inputs = tuple(_read_input(value, path) for value in graph.input if value.name not in constants)
+    if not inputs:
+        raise AccelError("the network has no input", path, "export the network again, its image as an input")
     nodes = _sort(_named(graph.node), {value.name for value in inputs} | set(constants), path)
     outputs = tuple(value.name for value in graph.output)
     if not outputs:
@@ -122,8 +124,19 @@ def read_source(model: onnx.ModelProto, path: str) -> Source:
     for name in outputs:
         if name not in made:
             raise AccelError(f"output {name!r} is produced by no node", path)
+    nodes = _needed(nodes, outputs)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     return Source(path, graph.name or "network", opset, inputs, outputs, nodes, constants)
+
+
+def _needed(nodes: tuple[SourceNode, ...], outputs: tuple[str, ...]) -> tuple[SourceNode, ...]:
+    """Without the nodes whose results nobody reads."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if not any(node.outputs) or wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return tuple(kept[::-1])
 
 
 def _decode(tensor: onnx.TensorProto, path: str) -> Array:
@@ -137,6 +150,9 @@ def _read_input(value: onnx.ValueInfoProto, path: str) -> SourceInput:
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
         raise AccelError(f"input {value.name!r} has no shape", path, "export the network with a fixed input shape")
+    sizes = [dim.dim_value for dim in tensor.shape.dim if dim.HasField("dim_value")]
+    if any(size < 1 for size in sizes):
+        raise AccelError(f"input {value.name!r} has an axis of size {min(sizes)}", path, "sizes are 1 or more")
     free = [dim.dim_param or "?" for dim in tensor.shape.dim if dim.dim_value <= 0]
     if free:
         shape = [str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in tensor.shape.dim]

@@ -36,8 +36,12 @@ def read_window(node: SourceNode, shape: tuple[int, ...], kernel: tuple[int, ...
     if len(shape) != 4:
         raise Unsupported(f"its input has {len(shape)} axes, and images (NCHW) are supported")
     stated = node.integers("kernel_shape", kernel or ())
-    if len(stated) != 2 or min(stated) < 1 or (kernel is not None and stated != kernel):
+    if len(stated) != 2:
         raise Unsupported(f"its kernel_shape is {list(stated)}, and two-dimensional kernels are supported")
+    if kernel is not None and stated != kernel:
+        raise Unsupported(f"its kernel_shape is {list(stated)}, and its weights' is {list(kernel)}")
+    if min(stated) < 1:
+        raise Unsupported(f"its kernel_shape is {list(stated)}, and sizes are 1 or more")
     strides = node.integers("strides", (1, 1))
     dilations = node.integers("dilations", (1, 1))
     pads = node.integers("pads", (0, 0, 0, 0))

@@ -46,12 +46,18 @@ def small(**changes: object) -> onnx.ModelProto:
 
 
 def between(
-    op_types: list[tuple[str, list[str], str]], dtype: np.dtype = INT8, opset: int = 17, **attributes: object
+    op_types: list[tuple[str, list[str], str]],
+    dtype: np.dtype = INT8,
+    opset: int = 17,
+    constants: str = "",
+    **attributes: object,
 ) -> onnx.ModelProto:
     """Float nodes between DequantizeLinear and QuantizeLinear; the first has the attributes."""
     model = Model(opset=opset)
     encoding = model.encoding(0.5, 0, dtype)
     model.node("DequantizeLinear", [model.input("x", (1, 4, 6, 6), dtype), *encoding], "real", name="dequantize")
+    for name in constants:
+        model.constant(np.ones(4), np.float32, name)
     for op_type, inputs, output in op_types:
         model.node(op_type, inputs, output, name=output, **attributes)
         attributes = {}
@@ -256,6 +262,20 @@ def with_node(op_type: str, inputs: list[str], outputs: list[str], constants: di
         onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
     )
     proto.graph.node.append(helper.make_node(op_type, inputs, outputs, name="more"))
+    proto.graph.output[0].name = outputs[0] if outputs else "y"
+    return proto
+
+
+def unread_input() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.input.append(helper.make_tensor_value_info("other", onnx.TensorProto.INT8, (1, 3)))
+    return proto
+
+
+def without_input_image() -> onnx.ModelProto:
+    proto = small()
+    del proto.graph.input[:]
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((1, 3, 8, 8), np.float32), "x"))
     return proto
 
 
@@ -326,6 +346,40 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         float_network,
         "NET: is a float network: it holds no QuantizeLinear, DequantizeLinear or QLinear operation; "
         "quantize it with onnxruntime.quantization.quantize_static",
+    ),
+    "no input": (
+        without_input_image,
+        "NET: the network has no input; export the network again, its image as an input",
+    ),
+    "input that nothing reads": (
+        unread_input,
+        "NET: nothing reads input 'other'; export the network without it",
+    ),
+    "empty axis": (
+        lambda: small(shape=(0, 3, 8, 8)),
+        "NET: input 'x' has an axis of size 0; sizes are 1 or more",
+    ),
+    "negative axis": (
+        lambda: small(shape=(-1, 3, 8, 8)),
+        "NET: input 'x' has an axis of size -1; sizes are 1 or more",
+    ),
+    "kernel_shape of other weights": (
+        lambda: small(conv={"kernel_shape": [5, 5]}),
+        "NET:conv: QLinearConv cannot be imported: its kernel_shape is [5, 5], and its weights' is [3, 3]",
+    ),
+    "empty kernel": (
+        lambda: small(weights=np.ones((4, 3, 0, 3), np.int8)),
+        "NET:conv: QLinearConv cannot be imported: its kernel_shape is [0, 3], and sizes are 1 or more",
+    ),
+    "kernel along one axis": (
+        lambda: between([("MaxPool", ["real"], "m")], kernel_shape=[2]),
+        "NET:m: MaxPool cannot be imported: its kernel_shape is [2], and two-dimensional kernels are supported",
+    ),
+    "normalization that is not folded": (
+        lambda: between([("BatchNormalization", ["real", *"abcd"], "n")], constants="abcd"),
+        "NET:n: BatchNormalization cannot be imported: the operation is not supported; run python -m "
+        "onnxruntime.quantization.preprocess on the float network before quantizing it, which merges "
+        f"BatchNormalization and Pad into convolutions; {SUPPORTED}",
     ),
     "newer IR version": (
         lambda: versions(ir=99),
