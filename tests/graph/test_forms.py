@@ -15,7 +15,7 @@ from accel.graph.ir import Conv, Linear
 from accel.graph.onnx import load_network
 from accel.graph.witness import onnxruntime_tensors
 from accel.numerics.pool import Mean
-from tests.graph.models import INT8, UINT8, FloatNet, Model, quantize_with_onnxruntime, residual_net
+from tests.graph.models import INT8, MICROSOFT, UINT8, FloatNet, Model, quantize_with_onnxruntime, residual_net
 from tests.graph.witnessed import assert_like_onnxruntime, random_inputs
 
 RNG = np.random.default_rng(7)
@@ -224,6 +224,24 @@ def test_a_clamp_behind_a_concatenation(dtype: np.dtype, zero_point: int, tmp_pa
     feeds = random_inputs(graph, rng)
     expected = onnxruntime_tensors(path, feeds).tensors["relu_q"]
     np.testing.assert_array_equal(execute(graph, feeds).tensors["relu_q"], expected)
+
+
+@pytest.mark.parametrize("reader", ["DequantizeLinear", "QLinearAdd", "QLinearConcat"])
+def test_integers_that_are_pooled_before_anything_states_their_scale(reader: str, tmp_path: Path) -> None:
+    model = Model(np.random.default_rng(3))
+    encoding = model.encoding(0.05, -3, INT8)
+    x = model.node("MaxPool", [model.input("x", (2, 4, 6, 6), INT8)], "m", kernel_shape=[2, 2])
+    x = model.node("Flatten", [x], "f")
+    operands = {
+        "DequantizeLinear": [x, *encoding],
+        "QLinearAdd": [x, *encoding, x, *encoding, *model.encoding(0.07, 5, INT8)],
+        "QLinearConcat": [*model.encoding(0.07, 5, INT8), x, *encoding, x, *encoding],
+    }[reader]
+    attributes = {"axis": 1} if reader == "QLinearConcat" else {}
+    domain = "" if reader == "DequantizeLinear" else MICROSOFT
+    path = model.save(tmp_path / "pooled.onnx", model.node(reader, operands, "y", domain, **attributes))
+    assert load_network(path).tensors["x"].zero_point == -3
+    assert_like_onnxruntime(path, model.rng)
 
 
 def test_what_nobody_reads_is_left_out(tmp_path: Path) -> None:

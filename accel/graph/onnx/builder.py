@@ -25,6 +25,9 @@ _PREPROCESS = (
     "which merges constants into the layers before them"
 )
 _LARGEST_BIAS = 2.0**31
+_MOVERS = ("Dropout", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Unsqueeze")
+_STATES_SCALES = ("DequantizeLinear", "QLinear", "QGemm")
+"""What reads integers, each followed by its scale and zero point."""
 SAME_SCALE = 1e-5
 """Two computations of one float32 product agree to far less than this; different scales do not."""
 
@@ -85,7 +88,23 @@ class Builder:
             return self.tensors[name]
         if name in self.scaled or name in self.constants:
             raise self.constant_operand(name)
-        raise Unsupported(f"its input {name!r} is an integer tensor whose scale nothing states")
+        return self._integer_input(name)
+
+    def _integer_input(self, name: str) -> Tensor:
+        """An integer input of the network, encoded as the first to compute with it says, pools and reshapes passed."""
+        given = next((value for value in self.source.inputs if value.name == name), None)
+        if given is None:
+            raise Unsupported(f"its input {name!r} is an integer tensor whose scale nothing states")
+        moved = [name]
+        for tensor in moved:
+            for reader in self.source.readers(tensor):
+                if reader.op_type in _MOVERS:
+                    moved += filter(None, reader.outputs[:1])
+                elif reader.op_type.startswith(_STATES_SCALES):
+                    scale = reader.inputs.index(tensor) + 1
+                    encoding = self.encoding(reader.input(scale), reader.input(scale + 1), given.dtype)
+                    return self.integers(name, encoding)
+        raise Unsupported(f"no node behind the integer input {name!r} states its scale")
 
     @staticmethod
     def constant_operand(name: str) -> Unsupported:

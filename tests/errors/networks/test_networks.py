@@ -272,6 +272,13 @@ def unread_input() -> onnx.ModelProto:
     return proto
 
 
+def pooled_integers() -> onnx.ModelProto:
+    model = Model()
+    model.node("MaxPool", [model.input("x", (1, 4, 6, 6), INT8)], "m", name="pool", kernel_shape=[2, 2])
+    encoding = model.encoding(0.5, 0, INT8)
+    return model.proto("m", model.dequantize(model.input("other", (1, 4), INT8), encoding))
+
+
 def without_input_image() -> onnx.ModelProto:
     proto = small()
     del proto.graph.input[:]
@@ -354,6 +361,10 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "input that nothing reads": (
         unread_input,
         "NET: nothing reads input 'other'; export the network without it",
+    ),
+    "integers without a scale": (
+        pooled_integers,
+        "NET:pool: MaxPool cannot be imported: no node behind the integer input 'x' states its scale",
     ),
     "empty axis": (
         lambda: small(shape=(0, 3, 8, 8)),
