@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from accel.graph.ir import AveragePool, Conv, MaxPool, Weight
 from accel.graph.onnx.source import SourceNode, Unsupported
-from accel.graph.onnx.window import read_window
+from accel.graph.onnx.window import Window, read_window
 from accel.numerics.pool import Mean
 
 Shape = tuple[int, ...]
@@ -56,8 +56,17 @@ def average_pooling(node: SourceNode, shape: Shape, mean: Mean) -> tuple[Average
             "kernels disagree about what those count",
             "export the pool with count_include_pad=0 or with an image size that its stride divides",
         )
+    if not include_pad and not all(_covers_something(window, axis, shape[2 + axis]) for axis in range(2)):
+        raise Unsupported(f"its pads {list(window.pads)} make windows that hold no element to take the mean of")
     op = AveragePool(window.kernel, window.strides, window.pads, include_pad, mean=mean)
     return op, (*shape[:2], *window.out)
+
+
+def _covers_something(window: Window, axis: int, size: int) -> bool:
+    """Whether each window along an axis reaches into the image."""
+    before = window.pads[axis]
+    last = (window.out[axis] - 1) * window.strides[axis] - before
+    return window.kernel[axis] > before and last < size
 
 
 def global_window(shape: Shape, mean: Mean) -> tuple[AveragePool, Shape]:

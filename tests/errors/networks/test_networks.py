@@ -637,6 +637,16 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         "and with count_include_pad onnxruntime's own kernels disagree about what those count; "
         "export the pool with count_include_pad=0 or with an image size that its stride divides",
     ),
+    "mean of padding before the image": (
+        lambda: between([("AveragePool", ["real"], "m")], kernel_shape=[2, 2], pads=[2, 0, 0, 0]),
+        "NET:m: AveragePool cannot be imported: its pads [2, 0, 0, 0] make windows that hold no element "
+        "to take the mean of",
+    ),
+    "mean of padding behind the image": (
+        lambda: between([("AveragePool", ["real"], "m")], kernel_shape=[2, 2], pads=[0, 0, 0, 2]),
+        "NET:m: AveragePool cannot be imported: its pads [0, 0, 0, 2] make windows that hold no element "
+        "to take the mean of",
+    ),
     "dilated mean": (
         lambda: between([("AveragePool", ["real"], "m")], kernel_shape=[2, 2], dilations=[2, 1], opset=19),
         "NET:m: AveragePool cannot be imported: its dilations are [2, 1], and 1 is supported",
