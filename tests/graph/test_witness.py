@@ -15,7 +15,7 @@ from accel.graph.float_reference import FloatNetwork
 from accel.graph.node_witness import onnxruntime_node
 from accel.graph.onnx import load_network
 from accel.graph.witness import has_vnni, onnxruntime_tensors
-from tests.graph.models import INT8, UINT8, FloatNet, Model, quantize_with_onnxruntime, residual_net
+from tests.graph.models import INT8, MICROSOFT, UINT8, FloatNet, Model, quantize_with_onnxruntime, residual_net
 
 X = {"x": np.zeros((1, 3, 16, 16), np.float32)}
 
@@ -159,3 +159,16 @@ def test_two_pairs_in_a_row_are_a_doubt(last: str, second: float, doubted: bool,
     seen = onnxruntime_tensors(path, {"x": rng.normal(size=(1, 4, 6, 6)).astype(np.float32)})
     expected = "onnxruntime drops one of two QuantizeLinear in a row, which made x_q_dq" if doubted else ""
     assert seen.reason == expected
+
+
+def test_onnxruntime_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A mean whose scales its kernel does not take: it logs what it raises, from behind Python's back."""
+    model = Model()
+    encodings = [model.encoding(0.05, 3, INT8), model.encoding(1e-6, 3, INT8)]
+    q = model.quantize(model.input("x", (1, 4, 6, 6)), encodings[0])
+    y = model.node("QLinearGlobalAveragePool", [q, *encodings[0], *encodings[1]], "y", MICROSOFT)
+    found = api.verify(api.load_network(model.save(tmp_path / "mean.onnx", y)), api.load_arch("edge-32x32"))
+    assert found.passed
+    assert [check.witness_alone is None for check in found.checks] == [False, True]
+    assert found.doubt_end_to_end.startswith("onnxruntime cannot run it: ")
+    assert capfd.readouterr().err == ""
