@@ -23,7 +23,8 @@ IntArray = npt.NDArray[Any]
 
 OVERFLOW = {"wrap": WRAP, "saturate": SATURATE}
 """The kernels' names for what a sum that does not fit does."""
-_PE_CYCLES_WORTH_A_THREAD = 500_000
+_PE_CYCLES_WORTH_A_THREAD = 1_000_000
+"""About 0.1 ms; waking a thread takes half of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,20 +194,32 @@ def compute_tile(
     fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
     partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
 
-    def step(strips: IntArray) -> tuple[int, int]:
-        packed = _packed(other, strips)
+    strips = _strips(results, timing.columns)
+    packed = _packed(other, strips)
+
+    def step(part: slice) -> tuple[int, int]:
         if timing.dataflow == "output_stationary":
-            return kernels.step_result_stays(lines, packed, out, strips, n, m, steps, fit, first, partial)
+            return kernels.step_result_stays(lines, packed[part], out, strips[part], n, m, steps, fit, first, partial)
         along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
         return kernels.step_operand_stays(
-            lines, packed, out, strips, layout.stream, along, across, steps, fit, first, partial, accumulator
+            lines,
+            packed[part],
+            out,
+            strips[part],
+            layout.stream,
+            along,
+            across,
+            steps,
+            fit,
+            first,
+            partial,
+            accumulator,
         )
 
-    strips = _strips(results, timing.columns)
     pe_cycles = lines.size // layout.column_step * len(strips) * LANES
-    parts = np.array_split(strips, max(1, min(threads, len(strips), pe_cycles // _PE_CYCLES_WORTH_A_THREAD)))
-    others = [_pool().submit(step, part) for part in parts[1:]]
-    counts = [step(parts[0]), *(future.result() for future in others)]
+    here, *elsewhere = _parts(len(strips), min(threads, pe_cycles // _PE_CYCLES_WORTH_A_THREAD))
+    others = [_pool().submit(step, part) for part in elsewhere]
+    counts = [step(here), *(future.result() for future in others)]
     clocks, overflows = (int(sum(column)) for column in zip(*counts, strict=True))
     return ArrayCounts(
         overflows=overflows,
@@ -241,6 +254,12 @@ def _strips(columns: int, array_columns: int) -> IntArray:
         ],
         np.int64,
     )
+
+
+def _parts(length: int, parts: int) -> list[slice]:
+    """``length`` things in at least one part, no part empty."""
+    parts = max(1, min(parts, length))
+    return [slice(length * part // parts, length * (part + 1) // parts) for part in range(parts)]
 
 
 def _packed(operand: IntArray, strips: IntArray) -> IntArray:
