@@ -108,7 +108,7 @@ def test_make_replaces_files_only_when_told(tmp_path: Path) -> None:
     with pytest.raises(AccelError) as error:
         make("digits-resnet8", tmp_path)
     assert message(error) == (
-        f"{tmp_path / 'int8.onnx'}: the file exists already; choose another folder, or overwrite it"
+        f"{tmp_path / 'int8.onnx'}: the file exists already; choose another folder, or replace it: --overwrite"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"int8.onnx", "notes.txt"}
     make("digits-resnet8", tmp_path, overwrite=True)
