@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from accel.cli import main
+from accel.sim.warm_up import warm_up
 
 
 class Ran(NamedTuple):
@@ -17,8 +18,14 @@ class Ran(NamedTuple):
     err: str
 
 
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """Kernels on disk, so that no command has to say that it compiles them."""
+    warm_up()
+
+
 @pytest.fixture
-def accel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def accel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], compiled: None) -> Callable[..., Ran]:
     """Call it with the command line's words."""
 
     def call(*words: object) -> Ran:

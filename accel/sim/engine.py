@@ -103,20 +103,19 @@ class _Engine:
 
     def _array(self, queue: list[Compute]) -> Process:
         timings = {name: ArrayTiming.of(self.machine.array, name) for name in self.machine.array.dataflow}
-        shadow_free = 0
         for instruction, following in zip(queue, _following_streams(queue), strict=True):
             yield from self._wait(instruction)
             mapping = self.program.layers[instruction.layer].mapping
             assert isinstance(mapping, ArrayMapping)
             timing = timings[mapping.dataflow]
-            # The next stationary operand travels in behind the running wave as soon as it is in its buffer.
-            loaded = max(shadow_free, self._stationary_ready(instruction, mapping)) + timing.lead_cycles
+            # What stays travels in behind the running wave as soon as it is in its buffer. A fold lasts at least as
+            # long as that takes, so an operand that was there when the last fold began never keeps the array waiting.
+            loaded = self._stationary_ready(instruction, mapping) + timing.lead_cycles
             if loaded > self.env.now:
                 yield self.env.timeout(loaded - int(self.env.now))
             begin = int(self.env.now)
             issue = timing.issue_cycles(instruction.folds, instruction.stream, following)
             stretch = max(0, instruction.port_cycles - issue)
-            shadow_free = begin + issue + stretch - timing.period(instruction.stream, following)
             self.timeline.begin[instruction.index] = begin
             self.timeline.stretch[instruction.index] = stretch
             yield self.env.timeout(issue + stretch)

@@ -13,7 +13,7 @@ import pytest
 from accel.errors import AccelError
 from accel.gallery import workloads_dir
 from accel.inputs import input_images, read_labels, read_npy
-from tests.networks import Builder
+from tests.networks import UINT8, Builder
 
 INT8 = workloads_dir() / "digits_resnet8" / "int8.onnx"
 RUN = ("run", "digits-resnet8", "--arch", "edge-32x32")
@@ -63,6 +63,17 @@ def test_a_network_of_integers_takes_its_range_and_type() -> None:
     with pytest.raises(AccelError) as error:
         input_images(graph, np.zeros((1, 2, 4, 4)), None)
     assert str(error.value) == "the input: the type is float64; x takes integers from -128 to 127"
+
+
+def test_integers_below_the_range_and_labels_in_two_axes() -> None:
+    net = Builder(qtype=UINT8)
+    net.conv(net.input(1, 2, 4, 4), 2)
+    with pytest.raises(AccelError) as error:
+        input_images(net.graph(), np.full((1, 2, 4, 4), -1), None)
+    assert str(error.value) == "the input: values reach from -1 to -1; x takes 0 to 255"
+    with pytest.raises(AccelError) as error:
+        read_labels(np.array([[1], [2]]), 2, 10)
+    assert str(error.value) == "the labels: labels are int64 of shape (2, 1); give one integer for each image"
 
 
 def test_a_batch_is_never_cut(here) -> None:

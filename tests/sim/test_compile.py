@@ -30,6 +30,19 @@ def test_first_run_compiles_and_the_second_does_not(tmp_path: Path) -> None:
     assert outputs == [["False", "True", "1"], ["True", "True", "0"]]
 
 
+def test_a_source_that_was_only_touched_is_compiled_already() -> None:
+    """As after a checkout: newer than its machine code, and the same. It is not announced a second time."""
+    from accel.sim import warm_up
+
+    warm_up.warm_up()
+    kernel = warm_up._KERNELS[0]
+    for index in warm_up._indices(kernel):
+        os.utime(index, (0, 0))
+    assert not warm_up.is_compiled()
+    warm_up.warm_up()
+    assert warm_up.is_compiled()
+
+
 def test_where_nothing_can_be_cached_code_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """numba refuses ``cache=True`` when it finds no directory to write to."""
     numba_njit: Any = jit.njit

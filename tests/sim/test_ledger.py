@@ -124,6 +124,58 @@ def test_a_short_fold_waits_for_the_results_of_a_long_one() -> None:
     assert second - first == 11
 
 
+def test_a_short_fold_before_a_long_one_is_done_when_its_results_are_out() -> None:
+    """Two tiles of 8 channels, k = 20 and 2 each: the third fold may follow the second at once, which then still works.
+
+    The second fold lasts 2 cycles (a third one of 20 shifts out long after it), and its results need 14 + 8 more.
+    """
+    fast = {"bandwidth": "64 B/cycle", "latency": "1 cycles", "width": "1024 B/cycle"}
+    arch = machine(8, 8, "output_stationary", buffers=(4096,) * 3, **fast)
+    mapping = ArrayMapping("output_stationary", 1, 8, 1, 1, 8, 20, "pixels")
+    computes, timeline, _ = mapped(linear(22, 16, rows=8), arch, mapping)
+    second = computes[1].index
+    assert timeline.consumed[second] == timeline.begin[second] + 2
+    assert timeline.done[second] == timeline.begin[second] + 2 + 14 + 8
+
+
+def test_layers_do_not_look_ahead_to_each_others_folds() -> None:
+    """A fold of 20 before a layer whose folds have 2: its operands are consumed after 20 cycles, not 20 + 8 - 2."""
+    net = Builder()
+    net.linear(net.linear(net.input(8, 20), 2), 8)
+    arch = machine(8, 8, "output_stationary", buffers=(4096,) * 3)
+    mappings = [ArrayMapping("output_stationary", 1, 8, 1, 1, n, k, "pixels") for n, k in ((2, 20), (8, 2))]
+    program = emit(lower(net.graph()), arch, mappings)
+    timeline = run(program, arch)
+    first = next(i.index for i in program.instructions if isinstance(i, Compute))
+    assert timeline.consumed[first] == timeline.begin[first] + 20
+
+
+def test_activations_that_stay_travel_in_first() -> None:
+    """4 -> 4 features, input stationary: W there at 26, A at 28, in the array at 32; 4 channels stream.
+
+    The next may begin at 36; out at 32 + 4 + 6 = 42; vector 43; store 43..45, there at 65.
+    """
+    computes, timeline, cycles = mapped(
+        linear(4, 4), machine(4, 4, "input_stationary"), ArrayMapping("input_stationary", 1, 1, 1, 1, 4, 4, "pixels")
+    )
+    assert timeline.begin[computes[0].index] == 32
+    assert cycles == Cycles(
+        compute=4, fill_drain=4 + 6, stall_weights=26, stall_activations=2, stall_outputs=22, vector=1
+    )
+    assert cycles.total == 65
+
+
+def test_preloaded_sums_travel_in_when_their_room_is_free() -> None:
+    """Output stationary, initial sums shifted in, one slot: tile 0 has had its 4 cycles when its row is there, at 28.
+
+    Out at 28 + 4 + 6 + 4 = 42; vector 43; store 43..45, there at 65. Only then may tile 1's sums travel in: 69.
+    """
+    arch = machine(4, 4, "output_stationary", double_buffered=False, array={"accumulator_preload": True})
+    mapping = ArrayMapping("output_stationary", 1, 1, 1, 1, 4, 4, "pixels")
+    computes, timeline, _ = mapped(linear(4, 4, rows=2), arch, mapping)
+    assert [timeline.begin[compute.index] for compute in computes] == [28, 69]
+
+
 def test_weights_travel_in_behind_the_last_fold_of_the_tile_before() -> None:
     """Everything is there when tile 0 (two folds of 9 rows) begins; tile 1 follows without a gap: 2 x 9 later.
 
