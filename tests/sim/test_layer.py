@@ -193,3 +193,14 @@ def test_a_view_of_a_view_shows_the_first_ones_memory() -> None:
     data = net.data()
     simulated, reference = both(graph, program, arch, data)
     np.testing.assert_array_equal(simulated.tensors[x], reference.tensors[x])
+
+
+def test_requantizations_in_a_row_go_from_each_scale_to_the_next() -> None:
+    net = Builder(seed=5)
+    x = net.input(1, 2, 4, 4)
+    y = net.relu(net.relu(net.conv(x, 3)))
+    z = net.relu(net.relu(net.max_pool(x, (2, 2), (2, 2))))
+    graph, arch = net.graph(y, z), machine()
+    program = compile_graph(graph, arch)
+    assert [len(layer.op.epilogue) for layer in program.layers] == [2, 2]
+    both(graph, program, arch, net.data())
