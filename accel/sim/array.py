@@ -48,9 +48,9 @@ class LineLayout:
     begins ``period`` clocks after the fold before it. Row r of the array starts V * r clocks late (the skew). What
     enters row r in clock t lies at
 
-        lines[r, t % H, (LANES - 1) + clocks - 1 - t // H]       clocks = ceil((folds * period + V * (rows - 1)) / H)
+        lines[r, t % H, length - LANES - t // H]
 
-    with LANES - 1 zeros at either end, for lanes that wait for their first operand or have had their last.
+    with at least LANES - 1 zeros at either end, for lanes that wait for their first operand or have had their last.
 
     Examples
     --------
@@ -59,9 +59,9 @@ class LineLayout:
 
     >>> layout = LineLayout(total_rows=3, stream=2, array_rows=2, period=4, row_step=1, column_step=1)
     >>> layout.shape, layout.folds
-    ((2, 1, 39), 2)
+    ((2, 1, 64), 2)
     >>> lines = layout.fill(np.array([[1, 2], [3, 4], [5, 6]], np.int8))
-    >>> lines[:, 0, 15:24].tolist()
+    >>> lines[:, 0, 40:49].tolist()
     [[0, 0, 0, 6, 5, 0, 0, 2, 1], [0, 0, 0, 0, 0, 0, 4, 3, 0]]
     """
 
@@ -91,15 +91,21 @@ class LineLayout:
         return min(self.total_rows, self.array_rows)
 
     @property
+    def length(self) -> int:
+        """Positions of a line: an odd number of 64s, so that rows do not meet in the same sets of a cache."""
+        clocks = self.folds * self.period + self.row_step * (self.used_rows - 1)
+        needed = ceil(clocks / self.column_step) + 2 * (LANES - 1)
+        return 64 * (ceil(needed / 64) | 1)
+
+    @property
     def last(self) -> int:
         """Where the operand of clock 0 lies; later ones lie below it."""
-        clocks = self.folds * self.period + self.row_step * (self.used_rows - 1)
-        return LANES - 2 + ceil(clocks / self.column_step)
+        return self.length - LANES
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of the lines' array: used rows, H, positions."""
-        return self.used_rows, self.column_step, self.last + LANES
+        """Shape of the lines' array: used rows, H, length."""
+        return self.used_rows, self.column_step, self.length
 
     def fill(self, matrix: IntArray) -> IntArray:
         """Lay out a (``total_rows``, ``stream``) matrix."""

@@ -87,7 +87,7 @@ def image_lines(image: IntArray, window: Window, k: Range, layout: LineLayout, d
         return layout.fill(matrix if weights_stay else matrix.T)
     lines = np.zeros(layout.shape, image.dtype)
     read = read_lines_of_pixels if weights_stay else read_lines_of_window
-    place = _Place(layout.last, layout.shape[2] - layout.row_step, layout.array_rows, layout.period, -1)
+    place = _Place(layout.last, layout.length - layout.row_step, layout.array_rows, layout.period, -1)
     read(image, window._geometry, k, place, lines.reshape(-1))
     return lines
 

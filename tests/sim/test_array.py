@@ -269,12 +269,12 @@ def test_line_layout_by_hand() -> None:
     lines = LineLayout(total_rows=2, stream=2, array_rows=2, period=3, row_step=1, column_step=2).fill(
         np.array([[1, 2], [3, 4]], np.int8)
     )
-    assert lines.shape == (2, 2, 15 + 2 + 15)
-    assert np.flatnonzero(lines[0, 0]).tolist() == [16]  # clock 0: the last place before the 15 zeros
-    assert lines[0, 0, 16] == 1
-    assert lines[0, 1, 16] == 2  # clock 1
-    assert lines[1, 1, 16] == 3  # clock 1
-    assert lines[1, 0, 15] == 4  # clock 2
+    assert lines.shape == (2, 2, 64)
+    assert np.flatnonzero(lines[0, 0]).tolist() == [48]  # clock 0: the last place before LANES - 1 zeros
+    assert lines[0, 0, 48] == 1
+    assert lines[0, 1, 48] == 2  # clock 1
+    assert lines[1, 1, 48] == 3  # clock 1
+    assert lines[1, 0, 47] == 4  # clock 2
 
 
 @pytest.mark.parametrize("row_step", [1, 2, 3])
