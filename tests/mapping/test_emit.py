@@ -176,14 +176,12 @@ def test_operands_must_fit_the_processing_elements_at_both_ends() -> None:
 
 
 def test_equal_layers_are_mapped_alike_and_others_for_themselves() -> None:
-    """The same convolution on an image of another size, with other strides, or followed by a Relu."""
+    """Four convolutions to 4 x 6 x 6: from a larger image with strides, plain, followed by a Relu, and plain again."""
     net = Builder()
-    x = net.input(1, 4, 12, 12)
-    for _ in range(2):
-        x = net.conv(x, 4)
-    x = net.conv(x, 4, strides=(2, 2))
-    x = net.relu(net.conv(x, 4))
+    x = net.conv(net.input(1, 4, 12, 12), 4, strides=(2, 2))
+    x = net.conv(x, 4)
+    x = net.conv(net.relu(net.conv(x, 4)), 4)
     program = compile_graph(net.graph(x), machine())
-    first, second, third, fourth = (layer.mapping for layer in program.layers)
-    assert first is second
-    assert len({id(mapping) for mapping in (first, third, fourth)}) == 3
+    strided, plain, clamped, again = (layer.mapping for layer in program.layers)
+    assert again is plain
+    assert len({id(mapping) for mapping in (strided, plain, clamped)}) == 3

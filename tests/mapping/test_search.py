@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from statistics import mean
 
 import numpy as np
@@ -14,7 +15,8 @@ from accel.flow.lower import lower
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, VectorMapping, array_tiles, vector_tiles
 from accel.mapping.price import ArrayPrices, VectorPrices
-from accel.mapping.search import choose
+from accel.mapping.search import _array_tiles, choose
+from accel.numerics.qtype import QType
 from accel.sim.engine import run
 from tests.machines import DATAFLOWS, machine
 from tests.networks import Builder
@@ -110,3 +112,34 @@ def test_slots_hold_sums_and_results() -> None:
     arch = machine(4, 4, weight="int2", activation="int8", accumulator_bits=12, buffers=(512, 512, 32))
     (mapping,) = choose(lower(net.graph()), arch)
     assert mapping.n == 4
+
+
+def test_footprints_by_hand() -> None:
+    """3 groups of 4 channels, 3 x 5 outputs of 2 images; 3 x 3 windows with strides 2 and 1; 5-bit weights, k = 7.
+
+    The windows touch (2 * 2 + 3) x (4 + 3) pixels, of which the image has 7 x 6, of 3 groups of 2 channels.
+    """
+    net = Builder(weight_qtype=QType(5, signed=True))
+    net.conv(net.input(2, 16, 13, 6), 32, strides=(2, 1), groups=8)
+    flow = lower(net.graph())
+    prices = ArrayPrices(flow.ops[0], flow, machine(accumulator_bits=20))
+    footprint = prices.footprint(3, 2, 3, 5, 4, 7)
+    assert footprint.weight == ceil(3 * 4 * 7 * 5 / 8)
+    assert footprint.activation == 2 * 3 * 2 * 7 * 6
+    assert footprint.accumulator == ceil(3 * 2 * 3 * 5 * 4 * 20 / 8)
+    assert footprint.total == footprint.weight + footprint.activation + footprint.accumulator
+    pool = Builder()
+    pool.max_pool(pool.input(2, 16, 13, 9), (3, 2), (2, 2))
+    flow = lower(pool.graph())
+    of_pool = VectorPrices(flow.ops[0], flow, machine()).footprint(2, 5, 3, 4)
+    assert (of_pool.weight, of_pool.activation, of_pool.accumulator) == (0, 2 * 5 * 7 * 8, 2 * 5 * 3 * 4)
+
+
+def test_only_whole_groups_share_a_tile() -> None:
+    """Their channels would not lie side by side otherwise."""
+    net = Builder()
+    net.conv(net.input(1, 16, 6, 6), 48, groups=4)
+    (op,) = lower(net.graph()).ops
+    tiles = list(_array_tiles(op, machine(4, 5)))
+    assert {tile[0] for tile in tiles} == {1, 2, 4}
+    assert all(n == 12 and k == 36 for g, *_, n, k in tiles if g > 1)
