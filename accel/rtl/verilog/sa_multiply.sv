@@ -1,0 +1,47 @@
+// An exact integer multiplier with LATENCY pipeline registers behind it; the product is sign-extended to SUM_BITS.
+module sa_multiply #(
+    parameter int A_BITS = 8,
+    parameter bit A_SIGNED = 1'b1,
+    parameter int B_BITS = 8,
+    parameter bit B_SIGNED = 1'b1,
+    parameter int SUM_BITS = 32,
+    parameter int LATENCY = 0
+) (
+    input  wire                       clk,
+    input  wire         [ A_BITS-1:0] a,
+    input  wire         [ B_BITS-1:0] b,
+    output wire signed  [SUM_BITS-1:0] product
+);
+    // An unsigned operand gets a sign bit, so that one signed multiplier serves all four combinations.
+    localparam int A_WIDTH = A_SIGNED ? A_BITS : A_BITS + 1;
+    localparam int B_WIDTH = B_SIGNED ? B_BITS : B_BITS + 1;
+    // A product of two extended operands never needs both of their sign bits.
+    localparam int PRODUCT_BITS = A_BITS + B_BITS + ((A_SIGNED || B_SIGNED) ? 0 : 1);
+
+    wire signed [A_WIDTH-1:0] a_value;
+    wire signed [B_WIDTH-1:0] b_value;
+    generate
+        if (A_SIGNED) begin : g_a_signed
+            assign a_value = a;
+        end else begin : g_a_unsigned
+            assign a_value = {1'b0, a};
+        end
+        if (B_SIGNED) begin : g_b_signed
+            assign b_value = b;
+        end else begin : g_b_unsigned
+            assign b_value = {1'b0, b};
+        end
+    endgenerate
+
+    wire signed [PRODUCT_BITS-1:0] exact = a_value * b_value;
+    wire signed [PRODUCT_BITS-1:0] arrived;
+    sa_delay #(
+        .BITS  (PRODUCT_BITS),
+        .CYCLES(LATENCY)
+    ) pipeline (
+        .clk(clk),
+        .in (exact),
+        .out(arrived)
+    );
+    assign product = SUM_BITS'(arrived);
+endmodule
