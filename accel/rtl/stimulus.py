@@ -1,0 +1,187 @@
+"""What the replay harness is given: folds with their operands, and when these are in their buffers.
+
+A tile is what one Compute of a program does. Its folds run, group by group, column block by column block of the
+array's width, and within a block along k (or, where outputs stay, along the array's rows), as the simulator's do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.timing import ArrayTiming
+from accel.rtl.design import Design
+
+Array = npt.NDArray[Any]
+Int64Array = npt.NDArray[np.int64]
+
+_MAGIC = int.from_bytes(b"AREPL1", "little")
+_SLACK_CYCLES = 100_000
+"""A replay that is this late is stuck."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """One Compute: a matrix product for each group, and the cycles from which it may run."""
+
+    operands: tuple[tuple[Array, Array], ...]
+    """Of each group: activations (k, pixels) and weights (k, channels)."""
+    first: bool
+    """The accumulators' old contents do not count."""
+    slot: int = 0
+    """Of the accumulator buffer."""
+    load_ready: int = 0
+    """Cycle in which what stays (or the room for results) is in its buffer."""
+    stream_ready: int = 0
+    """Cycle in which everything else is."""
+    stretch: int = 0
+    """Cycles by which a buffer port too narrow for the tile slows it down."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Groups, pixels, k, channels."""
+        (k, pixels), channels = self.operands[0][0].shape, self.operands[0][1].shape[1]
+        return len(self.operands), pixels, k, channels
+
+
+@dataclass(frozen=True, slots=True)
+class FoldPlace:
+    """Which part of a tile a fold is, for reports."""
+
+    tile: int
+    group: int
+    column: int
+    """First column of the matrix product that the array's columns hold."""
+    row: int
+    """First k (or, where outputs stay, first pixel) that the array's rows hold."""
+    length: int
+    """Operands streamed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stimulus:
+    """A harness's input, and where its output belongs."""
+
+    design: Design
+    tiles: tuple[Tile, ...]
+    places: tuple[FoldPlace, ...]
+    rows_of_tile: tuple[int, ...]
+    """Rows of the accumulator buffer that each tile takes."""
+    content: bytes
+
+
+def accumulator_rows(design: Design, tile: Tile) -> int:
+    """Rows of the accumulator buffer that a tile takes."""
+    groups, pixels, _, channels = tile.shape
+    array = design.machine.array
+    if design.dataflow == "weight_stationary":
+        return groups * ceil(channels / array.columns) * pixels
+    if design.dataflow == "input_stationary":
+        return groups * ceil(pixels / array.columns) * channels
+    return groups * ceil(channels / array.columns) * ceil(pixels / array.rows) * design.beats
+
+
+def longest_fold(design: Design, tile: Tile) -> int:
+    """Operands that each of a tile's folds streams."""
+    _, pixels, k, channels = tile.shape
+    return {"weight_stationary": pixels, "input_stationary": channels, "output_stationary": k}[design.dataflow]
+
+
+def stimulus_of(design: Design, tiles: list[Tile]) -> Stimulus:
+    """Lay out the folds of ``tiles``, which run one after another."""
+    rows = tuple(accumulator_rows(design, tile) for tile in tiles)
+    slot_rows = max(rows)
+    pool = _Pool()
+    folds: list[tuple[int, ...]] = []
+    ends: list[int] = []
+    places: list[FoldPlace] = []
+    for number, tile in enumerate(tiles):
+        base = tile.slot * slot_rows
+        here = _folds(design, tile, base, pool, number, places)
+        here[-1] = (*here[-1][:5], tile.stretch, *here[-1][6:])
+        folds += here
+        ends.append(len(folds))
+    operands = pool.content()
+    machine, values = design.machine, design.parameters
+    timing = ArrayTiming.of(machine.array, design.dataflow)
+    serial = sum(timing.load_cycles + timing.streaming_cycles(place.length) for place in places)
+    limit = max(tile.stream_ready for tile in tiles) + sum(tile.stretch for tile in tiles) + serial + _SLACK_CYCLES
+    reset_cycles = 3 * (timing.load_cycles + timing.streaming_cycles(1)) + 8
+    header = [_MAGIC, len(folds), len(tiles), operands.size, values["ROWS"], values["COLUMNS"], design.lanes]
+    header += [values["MOVING_BITS"], values["OTHER_BITS"], values["ACCUMULATOR_BITS"], reset_cycles, limit]
+    tile_table = [(end, tile.slot * slot_rows, count) for end, tile, count in zip(ends, tiles, rows, strict=True)]
+    parts = [np.array(header, np.int64), np.array(folds, np.int64), np.array(tile_table, np.int64), operands]
+    return Stimulus(design, tuple(tiles), tuple(places), rows, b"".join(part.tobytes() for part in parts))
+
+
+class _Pool:
+    """Operand matrices one after another, each once however many tiles share it."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[int, int] = {}
+        self.matrices: list[Array] = []
+        self.size = 0
+
+    def add(self, matrix: Array) -> int:
+        if id(matrix) not in self.offsets:
+            self.offsets[id(matrix)] = self.size
+            self.matrices.append(matrix)
+            self.size += matrix.size
+        return self.offsets[id(matrix)]
+
+    def content(self) -> npt.NDArray[np.int32]:
+        flat = [np.ascontiguousarray(matrix).reshape(-1).astype(np.int32) for matrix in self.matrices]
+        return np.concatenate(flat) if flat else np.empty(0, np.int32)
+
+
+def _folds(
+    design: Design, tile: Tile, base: int, pool: _Pool, number: int, places: list[FoldPlace]
+) -> list[tuple[int, ...]]:
+    """The harness's records of a tile's folds, in order."""
+    array = design.machine.array
+    folds = []
+    for group, (x, w) in enumerate(tile.operands):
+        # What moves right, and the other operand, as (k, lanes of the array) matrices.
+        moving, other = (w, x) if design.dataflow == "input_stationary" else (x, w)
+        (k, across), columns = moving.shape, other.shape[1]
+        at_moving, at_other = pool.add(moving), pool.add(other)
+        for column in range(0, columns, array.columns):
+            width = min(array.columns, columns - column)
+            for row in range(0, across if design.output_stationary else k, array.rows):
+                address = base
+                if design.output_stationary:
+                    used = min(array.rows, across - row)
+                    length, accumulate = k, not tile.first
+                    operands = (at_moving + row, used, 1, across, at_other + column, k, width, columns, 1)
+                    base += design.beats
+                else:
+                    used = min(array.rows, k - row)
+                    length, accumulate = across, not tile.first or row > 0
+                    held = at_other + row * columns + column
+                    operands = (at_moving + row * across, used, across, 1, held, used, width, columns, 1)
+                ready = (tile.load_ready, tile.stream_ready, 0)
+                folds.append((length, address, int(accumulate), *ready, *operands))
+                places.append(FoldPlace(number, group, column, row, length))
+            if not design.output_stationary:
+                base += across
+    return folds
+
+
+def sums_of(design: Design, tile: Tile, rows: Int64Array) -> Int64Array:
+    """A tile's rows of the accumulator buffer as (groups, pixels, channels)."""
+    groups, pixels, _, channels = tile.shape
+    array = design.machine.array
+    if not design.output_stationary:
+        across, columns = (pixels, channels) if design.dataflow == "weight_stationary" else (channels, pixels)
+        blocks = rows.reshape(groups, -1, across, array.columns).transpose(0, 2, 1, 3)
+        sums = blocks.reshape(groups, across, -1)[:, :, :columns]
+        return sums if design.dataflow == "weight_stationary" else sums.transpose(0, 2, 1)
+    blocks = rows.reshape(groups, ceil(channels / array.columns), ceil(pixels / array.rows), design.beats, design.lanes)
+    if array.shift_out == "right":
+        blocks = blocks.transpose(0, 1, 2, 4, 3)
+    blocks = blocks.reshape(*blocks.shape[:3], array.rows, array.columns).transpose(0, 2, 3, 1, 4)
+    return blocks.reshape(groups, blocks.shape[1] * array.rows, -1)[:, :pixels, :channels]
