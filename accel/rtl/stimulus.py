@@ -143,6 +143,7 @@ def _folds(
 ) -> list[tuple[int, ...]]:
     """The harness's records of a tile's folds, in order."""
     array = design.machine.array
+    loads = ArrayTiming.of(array, design.dataflow).load_cycles > 0
     folds = []
     for group, (x, w) in enumerate(tile.operands):
         # What moves right, and the other operand, as (k, lanes of the array) matrices.
@@ -163,7 +164,7 @@ def _folds(
                     length, accumulate = across, not tile.first or row > 0
                     held = at_other + row * columns + column
                     operands = (at_moving + row * across, used, across, 1, held, used, width, columns, 1)
-                ready = (tile.load_ready, tile.stream_ready, 0)
+                ready = (tile.load_ready if loads else 0, tile.stream_ready, 0)
                 folds.append((length, address, int(accumulate), *ready, *operands))
                 places.append(FoldPlace(number, group, column, row, length))
             if not design.output_stationary:

@@ -54,8 +54,16 @@ module sa_sequencer #(
     logic [COUNT_BITS-1:0] load_left, shift_left, behind_left;
     logic in_flight;
 
-    wire pending_short = SERIALIZE_SHORT_FOLDS && COMPARE_BITS'(pending_length) < COMPARE_BITS'(BEHIND_CYCLES);
-    wire streaming_short = SERIALIZE_SHORT_FOLDS && COMPARE_BITS'(length) < COMPARE_BITS'(BEHIND_CYCLES);
+    wire pending_short, streaming_short;
+    generate
+        if (SERIALIZE_SHORT_FOLDS && BEHIND_CYCLES != 0) begin : g_serialize
+            assign pending_short = COMPARE_BITS'(pending_length) < COMPARE_BITS'(BEHIND_CYCLES);
+            assign streaming_short = COMPARE_BITS'(length) < COMPARE_BITS'(BEHIND_CYCLES);
+        end else begin : g_overlap
+            assign pending_short = 1'b0;
+            assign streaming_short = 1'b0;
+        end
+    endgenerate
     wire all_out = !in_flight || results_out;
 
     // A stream begins when its load is through and the stream before it has ended, and not so early that it would end
