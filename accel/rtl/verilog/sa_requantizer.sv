@@ -1,0 +1,72 @@
+// The requantizer of the vector unit: LANES sums become LANES output integers, four clocks later; a new set of them
+// may enter every clock, settings and all. Lane i has the i-th field of every flat port.
+//
+// Where a set is not full, the sums and biases of the lanes left over are 0, so that they do not overflow.
+module sa_requantizer #(
+    parameter int LANES = 4,
+    parameter int ACCUMULATOR_BITS = 32,
+    parameter int BIAS_BITS = 32,
+    parameter int VALUE_BITS = 8,
+    parameter bit SATURATE = 1'b0
+) (
+    input  wire                                clk,
+    input  wire                                reset,
+    input  wire                                valid_in,
+    input  wire  [LANES*ACCUMULATOR_BITS-1:0]  sums,
+    input  wire  [LANES*BIAS_BITS-1:0]         biases,
+    input  wire  [LANES*32-1:0]                multipliers,   // float32
+    input  wire  signed [VALUE_BITS:0]         zero_point,
+    input  wire  signed [VALUE_BITS:0]         low,
+    input  wire  signed [VALUE_BITS:0]         high,
+    output wire                                valid_out,
+    output wire  [LANES*VALUE_BITS-1:0]        values,
+    output logic [$clog2(LANES+1)-1:0]         overflows      // lanes whose sum and bias did not fit
+);
+    localparam int STAGES = 4;
+    localparam int SETTING_BITS = VALUE_BITS + 1;
+
+    logic [STAGES-1:0] valid;
+    always_ff @(posedge clk) begin
+        if (reset) valid <= '0;
+        else valid <= {valid[STAGES-2:0], valid_in};
+    end
+    assign valid_out = valid[STAGES-1];
+
+    wire signed [VALUE_BITS:0] zero_point_3, low_3, high_3;
+    sa_delay #(
+        .BITS  (3 * SETTING_BITS),
+        .CYCLES(STAGES - 1)
+    ) settings (
+        .clk(clk),
+        .in ({zero_point, low, high}),
+        .out({zero_point_3, low_3, high_3})
+    );
+
+    wire [LANES-1:0] overflow;
+    genvar i;
+    generate
+        for (i = 0; i < LANES; i = i + 1) begin : g_lane
+            sa_requantize_float32_rne #(
+                .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
+                .BIAS_BITS       (BIAS_BITS),
+                .VALUE_BITS      (VALUE_BITS),
+                .SATURATE        (SATURATE)
+            ) lane (
+                .clk       (clk),
+                .sum       (sums[i*ACCUMULATOR_BITS+:ACCUMULATOR_BITS]),
+                .bias      (biases[i*BIAS_BITS+:BIAS_BITS]),
+                .multiplier(multipliers[i*32+:32]),
+                .zero_point(zero_point_3),
+                .low       (low_3),
+                .high      (high_3),
+                .value     (values[i*VALUE_BITS+:VALUE_BITS]),
+                .overflow  (overflow[i])
+            );
+        end
+    endgenerate
+
+    always_comb begin
+        overflows = '0;
+        for (int j = 0; j < LANES; j++) overflows = overflows + $bits(overflows)'(overflow[j]);
+    end
+endmodule
