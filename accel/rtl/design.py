@@ -62,7 +62,7 @@ class Design:
     @property
     def parameters(self) -> dict[str, int | bool]:
         """The module's parameters, in its order."""
-        machine, array, pe = self.machine, self.machine.array, self.machine.pe
+        array, pe = self.machine.array, self.machine.pe
         moving, other = pe.activation, pe.weight
         if self.dataflow == "input_stationary":
             moving, other = other, moving

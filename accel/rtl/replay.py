@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from accel.arch.timing import ArrayTiming
 from accel.errors import AccelError
@@ -130,5 +129,3 @@ def _length(design: Design, tile: Tile) -> int:
     _, pixels, k, channels = tile.shape
     return {"weight_stationary": pixels, "input_stationary": channels, "output_stationary": k}[design.dataflow]
 
-
-__all__ = ["STAMPS", "Response", "begins_alone", "expected_stamps", "npt", "replay"]

@@ -114,7 +114,7 @@ def stimulus_of(design: Design, tiles: list[Tile]) -> Stimulus:
     header = [_MAGIC, len(folds), len(tiles), operands.size, values["ROWS"], values["COLUMNS"], design.lanes]
     header += [values["MOVING_BITS"], values["OTHER_BITS"], values["ACCUMULATOR_BITS"], reset_cycles, limit]
     tile_table = [(end, tile.slot * slot_rows, count) for end, tile, count in zip(ends, tiles, rows, strict=True)]
-    parts = [np.array(header, np.int64), np.array(folds, np.int64), np.array(tile_table, np.int64), operands]
+    parts: list[Array] = [np.array(header, np.int64), np.array(folds, np.int64), np.array(tile_table, np.int64), operands]
     return Stimulus(design, tuple(tiles), tuple(places), rows, b"".join(part.tobytes() for part in parts))
 
 
@@ -144,7 +144,7 @@ def _folds(
     """The harness's records of a tile's folds, in order."""
     array = design.machine.array
     loads = ArrayTiming.of(array, design.dataflow).load_cycles > 0
-    folds = []
+    folds: list[tuple[int, ...]] = []
     for group, (x, w) in enumerate(tile.operands):
         # What moves right, and the other operand, as (k, lanes of the array) matrices.
         moving, other = (w, x) if design.dataflow == "input_stationary" else (x, w)

@@ -87,9 +87,13 @@ def _parameter(design: Design, key: str, value: int | bool) -> str:
 
 
 def _meaning(design: Design, key: str) -> str:
-    moving, other = ("pe.weight", "pe.activation") if design.dataflow == "input_stationary" else (
-        "pe.activation",
-        "pe.weight",
+    moving, other = (
+        ("pe.weight", "pe.activation")
+        if design.dataflow == "input_stationary"
+        else (
+            "pe.activation",
+            "pe.weight",
+        )
     )
     if key.startswith("MOVING"):
         return f"{moving}, which moves right"

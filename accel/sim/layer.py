@@ -156,16 +156,20 @@ class ArrayLayer:
 
     def _activation_operand(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> Array:
         """The tile's activations as the array takes them: lines that move right, or a (k, pixels) matrix that stays."""
-        part, window = self._channels_of(group, tile, image, box), self._window(tile, box)
         if self.timing.dataflow == "input_stationary":
-            return image_matrix(part, window, tile.k)
+            return self.activation_matrix(tile, group, image, box)
+        part, window = self._channels_of(group, tile, image, box), self._window(tile, box)
         layout = moving_layout(self.timing, tile.pixels, tile.depth, tile.channels)
         return image_lines(part, window, tile.k, layout, self.timing.dataflow)
+
+    def activation_matrix(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> IntArray:
+        """A group's activations of one tile as a matrix (k, pixels)."""
+        return image_matrix(self._channels_of(group, tile, image, box), self._window(tile, box), tile.k)
 
     def _toggles(self, tile: ArrayTile, group: int, image: IntArray, box: Region, weights: IntArray) -> Activity:
         """What the group's data makes of the array's registers."""
         pe = self.machine.pe
-        activations = image_matrix(self._channels_of(group, tile, image, box), self._window(tile, box), tile.k)
+        activations = self.activation_matrix(tile, group, image, box)
         widths = OperandWidths(activation=pe.activation.bits, weight=pe.weight.bits)
         return tile_activity(self.timing, self.sums, widths, activations, weights)
 
@@ -194,10 +198,7 @@ class ArrayLayer:
         """Bias, requantization and what rides along: (groups, pixels, channels) sums -> ``box`` of each result."""
         (b0, b1), (c0, c1), (h0, h1), (w0, w1) = box
         groups, _, channels = sums.shape
-        first = c0 // self.op.sizes["n"]
-        n = slice(c0 - first * self.op.sizes["n"], None)
-        bias = self.bias[first : first + groups, n][:, None, :channels]
-        scale = self.scale[first : first + groups, n][:, None, :channels]
+        bias, scale = self.constants(box, groups, channels)
         totals = self._add_bias(sums, bias, seen)
         seen.add(totals)
         made, body = self.tensors[self.op.node.output], self.op.body
@@ -215,6 +216,15 @@ class ArrayLayer:
             )
         image = values.reshape(groups, b1 - b0, h1 - h0, w1 - w0, channels).transpose(1, 0, 4, 2, 3)
         return finish(self.op, np.ascontiguousarray(image).reshape(b1 - b0, c1 - c0, h1 - h0, w1 - w0), self.tensors)
+
+    def constants(
+        self, box: Region, groups: int, channels: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Bias and scale of ``box``, each (groups, 1, channels)."""
+        first = box[1][0] // self.op.sizes["n"]
+        n = slice(box[1][0] - first * self.op.sizes["n"], None)
+        here = (slice(first, first + groups), n)
+        return self.bias[here][:, None, :channels], self.scale[here][:, None, :channels]
 
     def _add_bias(self, sums: Array, bias: npt.NDArray[np.int64], seen: Seen) -> Array:
         if self.safe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,16 @@ from accel.sim.vector import vector_work_on
 
 Array = npt.NDArray[np.generic]
 _NO_TOGGLES = Activity(0, 0, 0, 0, 0, 0)
+
+
+class Observer(Protocol):
+    """Sees what passes through the array and what becomes of its sums."""
+
+    def computed(self, compute: Compute, image: ActivationSlot, weights: Array, sums: Array, overflows: int) -> None:
+        """A Compute has left ``sums`` (groups, pixels, channels); so many additions did not fit."""
+
+    def finished(self, vector: Vector, sums: Array, values: Array, overflows: int) -> None:
+        """A Vector has made ``values``, a box of an array layer's own output, from ``sums``."""
 
 
 @dataclass
@@ -48,6 +59,8 @@ class Memory:
     on_tensor
         Called with (name, values) when a layer has stored a tensor, and before that for tensors that never leave
         the vector unit; what it returns for a stored one, if anything, replaces it.
+    observer
+        Sees the array's operands and sums.
     """
 
     def __init__(
@@ -58,7 +71,9 @@ class Memory:
         keep: Iterable[str] = (),
         activity: bool = False,
         on_tensor: Callable[[str, Array], Array | None] | None = None,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = observer
         self.program = program
         self.layers = layers
         self.seen = {position: Seen(activity=_NO_TOGGLES if activity else None) for position in layers}
@@ -120,21 +135,22 @@ class Memory:
         if compute.first:
             self.accumulators[compute.accumulator_slot] = layer.fresh_accumulators(compute.tile)
         slot = self.activations[compute.activation_slot]
-        layer.compute(
-            compute,
-            slot.parts[0],
-            slot.boxes[0],
-            slot.streams,
-            self.weights[compute.weight_slot],
-            self.accumulators[compute.accumulator_slot],
-            self.seen[compute.layer],
-        )
+        weights, sums = self.weights[compute.weight_slot], self.accumulators[compute.accumulator_slot]
+        seen = self.seen[compute.layer]
+        overflows = seen.overflows
+        layer.compute(compute, slot.parts[0], slot.boxes[0], slot.streams, weights, sums, seen)
+        if self.observer is not None:
+            self.observer.computed(compute, slot, weights, sums, seen.overflows - overflows)
 
     def _vector(self, vector: Vector) -> None:
         op = self.program.layers[vector.layer].op
         if vector.activation_slot is None:
             layer, sums = self.layers[vector.layer], self.accumulators[vector.accumulator_slot]
-            made = layer.finish(sums, vector.box, self.seen[vector.layer])
+            seen = self.seen[vector.layer]
+            overflows = seen.overflows
+            made = layer.finish(sums, vector.box, seen)
+            if self.observer is not None:
+                self.observer.finished(vector, sums, made[0], seen.overflows - overflows)
         else:
             slot = self.activations[vector.activation_slot]
             made = vector_work_on(op, slot.parts, slot.boxes, vector.box, self.tensors)

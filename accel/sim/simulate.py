@@ -11,10 +11,10 @@ import numpy.typing as npt
 from accel.arch.spec import Machine
 from accel.mapping.program import Program
 from accel.result import AccumulatorUse, Activity, Cycles
-from accel.sim.engine import run
+from accel.sim.engine import Timeline, run
 from accel.sim.layer import ArrayLayer
 from accel.sim.ledger import charge
-from accel.sim.memory import Memory
+from accel.sim.memory import Memory, Observer
 
 Array = npt.NDArray[Any]
 _PROGRESS_EVERY = 16
@@ -46,13 +46,15 @@ class Simulator:
     ----------
     cycles
         By layer of the program and cause; every batch takes the same.
+    timeline
+        When each instruction ran.
     """
 
     def __init__(self, program: Program, machine: Machine) -> None:
-        timeline = run(program, machine)
-        self.cycles = charge(program, timeline)
+        self.timeline: Timeline = run(program, machine)
+        self.cycles = charge(program, self.timeline)
         self.program = program
-        self.order = [program.instructions[index] for index in timeline.order]
+        self.order = [program.instructions[index] for index in self.timeline.order]
         self.layers = {
             position: ArrayLayer.of(layer, program.flow.tensors, machine)
             for position, layer in enumerate(program.layers)
@@ -66,6 +68,7 @@ class Simulator:
         activity: bool = False,
         on_tensor: Callable[[str, Array], Array | None] | None = None,
         progress: Callable[[str, int, int], None] | None = None,
+        observer: Observer | None = None,
     ) -> Simulated:
         """Simulate one batch with data.
 
@@ -81,8 +84,10 @@ class Simulator:
             Sees every tensor when it has been made; what it returns replaces the tensor for the layers that follow.
         progress
             Called as (layer name, instructions done, instructions in all).
+        observer
+            Sees the array's operands and sums.
         """
-        memory = Memory(self.program, self.layers, inputs, keep, activity, on_tensor)
+        memory = Memory(self.program, self.layers, inputs, keep, activity, on_tensor, observer)
         for done, instruction in enumerate(self.order):
             memory.perform(instruction)
             if progress is not None and done % _PROGRESS_EVERY == 0:

@@ -7,16 +7,15 @@
 //
 //     replay STIMULUS RESPONSE [TRACE FROM TO]
 #include "Vdut.h"
+#include "ports.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_fst_c.h"
 #endif
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -46,76 +45,6 @@ struct Tile {
 struct FoldStamps {
     int64_t begin = -1, first_result = -1, last_result = -1;
 };
-
-void read_exactly(void* into, size_t size, size_t count, FILE* file) {
-    if (std::fread(into, size, count, file) != count) {
-        std::fprintf(stderr, "stimulus is cut short\n");
-        std::exit(4);
-    }
-}
-
-template <class T>
-std::vector<T> read_many(FILE* file, int64_t count) {
-    std::vector<T> all(count);
-    if (count) read_exactly(all.data(), sizeof(T), count, file);
-    return all;
-}
-
-void write_exactly(const void* from, size_t size, size_t count, FILE* file) {
-    if (std::fwrite(from, size, count, file) != count) {
-        std::perror("response");
-        std::exit(5);
-    }
-}
-
-// Lanes of a port, whatever type Verilator gave it.
-template <class Port>
-void store_words(Port& port, const std::vector<uint32_t>& words) {
-    uint64_t value = words[0];
-    if (sizeof(Port) > 4) value |= uint64_t(words[1]) << 32;
-    port = static_cast<Port>(value);
-}
-template <std::size_t N>
-void store_words(VlWide<N>& port, const std::vector<uint32_t>& words) {
-    std::memcpy(port.data(), words.data(), N * 4);
-}
-template <class Port>
-uint32_t load_word(const Port& port, int word) {
-    return static_cast<uint32_t>(static_cast<uint64_t>(port) >> (32 * word));
-}
-template <std::size_t N>
-uint32_t load_word(const VlWide<N>& port, int word) {
-    return port[word];
-}
-
-class Lanes {
-  public:
-    Lanes(int lanes, int bits) : bits_(bits), words_(std::max(2, (lanes * bits + 31) / 32)) {}
-    void clear() { std::fill(words_.begin(), words_.end(), 0); }
-    void put(int lane, int32_t value) {
-        const uint32_t masked = bits_ == 32 ? value : value & ((1u << bits_) - 1);
-        const int at = lane * bits_, word = at >> 5, offset = at & 31;
-        words_[word] |= masked << offset;
-        if (offset + bits_ > 32) words_[word + 1] |= masked >> (32 - offset);
-    }
-    const std::vector<uint32_t>& words() const { return words_; }
-
-  private:
-    int bits_;
-    std::vector<uint32_t> words_;
-};
-
-template <class Port>
-int64_t signed_lane(const Port& port, int lane, int bits) {
-    const int at = lane * bits, last = (at + bits - 1) >> 5;
-    uint64_t value = 0;
-    for (int word = at >> 5, shift = -(at & 31); word <= last; ++word, shift += 32) {
-        const uint64_t part = load_word(port, word);
-        value |= shift < 0 ? part >> -shift : part << shift;
-    }
-    const int unused = 64 - bits;
-    return static_cast<int64_t>(value << unused) >> unused;
-}
 
 class Replay {
   public:
@@ -238,6 +167,10 @@ class Replay {
     void reset() {
         dut_->reset = 1;
         dut_->read_address = 0;
+#if OUTPUT_STATIONARY
+        // Initial sums are zeros: what a fold adds to is in the accumulator buffer.
+        store_words(dut_->load_data, std::vector<uint32_t>(head_.columns * 2 + 2));
+#endif
         for (int64_t i = 0; i < head_.reset_cycles; ++i) {
             dut_->clk = 0;
             dut_->eval();
@@ -298,15 +231,6 @@ class Replay {
     std::unique_ptr<VerilatedFstC> fst_;
 #endif
 };
-
-FILE* open_or_die(const char* path, const char* mode) {
-    FILE* file = std::fopen(path, mode);
-    if (!file) {
-        std::perror(path);
-        std::exit(4);
-    }
-    return file;
-}
 
 }  // namespace
 
