@@ -1,0 +1,1 @@
+"""The machine as hardware: SystemVerilog of its arrays, emitted, compiled and replayed."""

@@ -1,0 +1,207 @@
+"""From SystemVerilog and a C++ harness to an executable, once: Verilator, a C++ compiler, and a cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accel.errors import AccelError
+from accel.rtl import cache
+from accel.rtl.design import Design
+from accel.rtl.memory import check_memory
+from accel.rtl.sources import harness, modules, modules_under, without_comments
+from accel.rtl.toolchain import Tool, find_compiler, find_make, find_verilator
+from accel.rtl.top import top_text
+
+PREFIX = "Vdut"
+"""Of the C++ classes that Verilator makes; a harness includes ``Vdut.h``."""
+
+# --output-split lets the compiler work on several files at a time, each still large enough to be worth a process.
+# Lint belongs into the tests of the hardware: a later Verilator may know warnings that do no harm.
+_VERILATE = (
+    "--cc --exe -O3 --x-assign fast --x-initial fast --noassert --no-timing -Wno-lint -Wno-style "
+    "--output-split 20000 --output-split-cfuncs 20000"
+).split()
+# -O2 takes longer and gains nothing: what Verilator writes is straight-line code. What runs once is not optimized.
+_COMPILE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+_RUNTIME = ("verilated.o", "verilated_threads.o", "verilated_fst_c.o")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Hardware and the harness that drives it, as texts: file name -> content."""
+
+    top: str
+    """Name of the top module."""
+    sources: Mapping[str, str]
+    """SystemVerilog."""
+    harness: Mapping[str, str]
+    """C++, and headers that it includes."""
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    """Of the top module, where they differ from its text."""
+    defines: Mapping[str, int] = field(default_factory=dict)
+    """Macros for the harness."""
+    trace: bool = False
+    """Whether it can write waveforms (FST)."""
+    elements: int = 0
+    """Processing elements: what the memory that the compilation needs goes by."""
+
+
+def model_of(design: Design, trace: bool = False) -> Model:
+    """The replay harness around a design's array.
+
+    The top is called ``dut`` for every machine: machines that differ only in their name are compiled once.
+    """
+    top = "dut"
+    sources = {f"{name}.sv": modules()[name] for name in modules_under(design.module)}
+    return Model(
+        top=top,
+        sources=sources | {f"{top}.sv": top_text(design, top)},
+        harness=harness("replay.cpp"),
+        defines={"OUTPUT_STATIONARY": int(design.output_stationary)},
+        trace=trace,
+        elements=design.machine.array.rows * design.machine.array.columns,
+    )
+
+
+def is_compiled(model: Model) -> bool:
+    """Whether ``compile_model`` has nothing to do. Needs the tools, as their versions are part of the answer."""
+    return cache.cached(_Compilation.of(model).name) is not None
+
+
+def compile_model(model: Model) -> Path:
+    """The executable of a model, from the cache or compiled now.
+
+    Raises
+    ------
+    AccelError
+        A tool is missing, too old, or cannot compile this; the memory there is will not do; the cache cannot be
+        written. What was there before stays, and nothing is left half-made.
+    """
+    compilation = _Compilation.of(model)
+    if (found := cache.cached(compilation.name)) is not None:
+        return found
+    check_memory(model.elements)
+    with cache.alone(compilation.name):
+        return cache.cached(compilation.name) or compilation.run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Compilation:
+    """A model, the tools that compile it, and the name under which what they make is kept."""
+
+    model: Model
+    verilator: Tool
+    compiler: Tool
+    make: Tool
+
+    @classmethod
+    def of(cls, model: Model) -> _Compilation:
+        return cls(model, find_verilator(), find_compiler(), find_make())
+
+    @property
+    def tools(self) -> str:
+        """What all models that these tools compile for this computer have in common."""
+        parts = (platform.system(), platform.machine(), self.verilator.version, self.compiler.version, *_COMPILE)
+        return json.dumps([*parts, self.model.trace])
+
+    @property
+    def name(self) -> str:
+        model = self.model
+        sources = {name: without_comments(text) for name, text in model.sources.items()}
+        rest = [model.top, sources, model.harness, model.parameters, model.defines, _VERILATE]
+        return cache.key_of(self.tools, json.dumps(rest, sort_keys=True, default=dict))
+
+    def run(self) -> Path:
+        """Compile in a folder of its own, which is gone afterwards, and keep the executable."""
+        cache.writable_folder()
+        with tempfile.TemporaryDirectory(prefix="accel-rtl-", ignore_cleanup_errors=True) as folder:
+            place = Path(folder)
+            for name, text in {**self.model.sources, **self.model.harness}.items():
+                (place / name).write_text(text, encoding="utf-8")
+            self._step(place, "Verilator", self._verilate())
+            self._take_runtime(place)
+            self._step(place, "the C++ compiler", self._make())
+            self._keep_runtime(place)
+            return cache.keep(place / PREFIX, self.name)
+
+    def _verilate(self) -> list[str]:
+        model = self.model
+        return [
+            self.verilator.path,
+            *_VERILATE,
+            *("--top-module", model.top, "--prefix", PREFIX, "-Mdir", "."),
+            *(["--trace-fst"] if model.trace else []),
+            *(f"-G{name}={value:d}" for name, value in model.parameters.items()),
+            *(part for name, value in model.defines.items() for part in ("-CFLAGS", f"-D{name}={value:d}")),
+            *model.sources,
+            *(name for name in model.harness if name.endswith(".cpp")),
+        ]
+
+    def _make(self) -> list[str]:
+        compiler = self.compiler.path
+        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return [self.make.path, "-f", f"{PREFIX}.mk", f"-j{jobs}", f"CXX={compiler}", f"LINK={compiler}", *_COMPILE]
+
+    def _step(self, place: Path, who: str, command: Sequence[str]) -> None:
+        log = place / "log"
+        with log.open("ab") as output:
+            code = _run(command, place, output.fileno())
+        if code == 0:
+            return
+        kept = cache.keep(log, f"{self.name}.log")
+        raise AccelError(
+            f"{who} cannot compile {self.model.top}: {_first_error(kept.read_text(errors='replace'))}",
+            hint=f"{_hint(kept.read_text(errors='replace'))}all that it said is in {kept}",
+        )
+
+    # Verilator's own library is most of the work of a small model, and the same for all.
+
+    def _take_runtime(self, place: Path) -> None:
+        for name in _RUNTIME:
+            if (kept := cache.cached(f"{cache.key_of(self.tools)}-{name}")) is not None:
+                with suppress(OSError):
+                    (place / name).write_bytes(kept.read_bytes())
+
+    def _keep_runtime(self, place: Path) -> None:
+        for name in _RUNTIME:
+            kept = f"{cache.key_of(self.tools)}-{name}"
+            if (place / name).exists() and cache.cached(kept) is None:
+                cache.keep(place / name, kept)
+
+
+def _run(command: Sequence[str], place: Path, output: int) -> int:
+    """Run a program and all that it starts; none of it outlives a Ctrl-C."""
+    process = subprocess.Popen(
+        command, cwd=place, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def _first_error(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"^%(Error|Warning)|\berror\b|\bKilled\b", line, re.IGNORECASE)]
+    return (errors or lines[-1:] or ["it says nothing"])[0]
+
+
+def _hint(log: str) -> str:
+    if "zlib.h" in log:
+        return "waveforms need zlib's headers: apt-get install zlib1g-dev; "
+    if re.search(r"\bKilled\b|out of memory|bad_alloc", log, re.IGNORECASE):
+        return "it ran out of memory: close other programs, or take a smaller array; "
+    return ""
