@@ -297,6 +297,45 @@ class TensorCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class RtlCheck:
+    """One array layer on the machine's RTL, against the simulator."""
+
+    position: int
+    """Of the layer in the program."""
+    layer: str
+    op: str
+    design: str
+    """Which of the machine's arrays: its name ends in the dataflow's letters."""
+    tiles: int
+    folds: int
+    sums: Comparison
+    """Every accumulator after every tile."""
+    integers: Comparison | None
+    """Every requantized integer; None if the layer's output is float."""
+    stamps: Comparison
+    """Of every fold the cycle of its first operand, first result and last result."""
+    simulated_cycles: int
+    """From the layer's first operand to its last result, waits for data included."""
+    rtl_cycles: int
+    simulated_overflows: int
+    rtl_overflows: int
+    difference: str = ""
+    """Where the two first differ; empty when they do not."""
+    waveforms: tuple[str, ...] = ()
+    """Files that show both around that place."""
+
+    @property
+    def passed(self) -> bool:
+        """Nothing differs."""
+        comparisons = [self.sums, self.stamps, *([] if self.integers is None else [self.integers])]
+        return (
+            not any(comparison.mismatches for comparison in comparisons)
+            and self.simulated_cycles == self.rtl_cycles
+            and self.simulated_overflows == self.rtl_overflows
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """Simulator, numpy reference and onnxruntime on the same input, tensor by tensor."""
 
@@ -311,11 +350,16 @@ class Verification:
     """Why onnxruntime is no witness of single layers here; empty where it is."""
     doubt_end_to_end: str = ""
     """Why it is no witness of the whole network; empty where it is."""
+    rtl: tuple[RtlCheck, ...] = ()
+    """The array layers that were replayed on the machine's RTL."""
+    rtl_witness: str = ""
+    """Which Verilator ran it; empty if it was not asked for."""
 
     @property
     def passed(self) -> bool:
-        """Nothing differs: not the simulator, not the cycles, not a trusted witness."""
-        return self.first_difference is None and self.estimate_cycles == self.simulated_cycles
+        """Nothing differs: not the simulator, not the cycles, not a trusted witness, not the RTL."""
+        same = self.first_difference is None and self.estimate_cycles == self.simulated_cycles
+        return same and all(check.passed for check in self.rtl)
 
     @property
     def first_difference(self) -> tuple[TensorCheck, str, Comparison] | None:

@@ -128,4 +128,3 @@ def begins_alone(design: Design, tiles: Sequence[Tile], folds: Sequence[int]) ->
 def _length(design: Design, tile: Tile) -> int:
     _, pixels, k, channels = tile.shape
     return {"weight_stationary": pixels, "input_stationary": channels, "output_stationary": k}[design.dataflow]
-

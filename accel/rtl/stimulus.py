@@ -74,9 +74,8 @@ class Stimulus:
     content: bytes
 
 
-def accumulator_rows(design: Design, tile: Tile) -> int:
-    """Rows of the accumulator buffer that a tile takes."""
-    groups, pixels, _, channels = tile.shape
+def rows_needed(design: Design, groups: int, pixels: int, channels: int) -> int:
+    """Rows of the accumulator buffer that a tile of this shape takes."""
     array = design.machine.array
     if design.dataflow == "weight_stationary":
         return groups * ceil(channels / array.columns) * pixels
@@ -85,15 +84,10 @@ def accumulator_rows(design: Design, tile: Tile) -> int:
     return groups * ceil(channels / array.columns) * ceil(pixels / array.rows) * design.beats
 
 
-def longest_fold(design: Design, tile: Tile) -> int:
-    """Operands that each of a tile's folds streams."""
-    _, pixels, k, channels = tile.shape
-    return {"weight_stationary": pixels, "input_stationary": channels, "output_stationary": k}[design.dataflow]
-
-
 def stimulus_of(design: Design, tiles: list[Tile]) -> Stimulus:
     """Lay out the folds of ``tiles``, which run one after another."""
-    rows = tuple(accumulator_rows(design, tile) for tile in tiles)
+    shapes = [tile.shape for tile in tiles]
+    rows = tuple(rows_needed(design, groups, pixels, channels) for groups, pixels, _, channels in shapes)
     slot_rows = max(rows)
     pool = _Pool()
     folds: list[tuple[int, ...]] = []
@@ -114,8 +108,8 @@ def stimulus_of(design: Design, tiles: list[Tile]) -> Stimulus:
     header = [_MAGIC, len(folds), len(tiles), operands.size, values["ROWS"], values["COLUMNS"], design.lanes]
     header += [values["MOVING_BITS"], values["OTHER_BITS"], values["ACCUMULATOR_BITS"], reset_cycles, limit]
     tile_table = [(end, tile.slot * slot_rows, count) for end, tile, count in zip(ends, tiles, rows, strict=True)]
-    parts: list[Array] = [np.array(header, np.int64), np.array(folds, np.int64), np.array(tile_table, np.int64), operands]
-    return Stimulus(design, tuple(tiles), tuple(places), rows, b"".join(part.tobytes() for part in parts))
+    tables: list[Array] = [np.array(table, np.int64) for table in (header, folds, tile_table)]
+    return Stimulus(design, tuple(tiles), tuple(places), rows, b"".join(part.tobytes() for part in (*tables, operands)))
 
 
 class _Pool:

@@ -1,0 +1,166 @@
+"""A layer's array work, recorded while the simulator runs: what the RTL will be given, and what is expected of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.timing import ArrayTiming
+from accel.mapping.program import Compute, Vector
+from accel.rtl.stimulus import Tile
+from accel.sim.memory import ActivationSlot
+from accel.sim.simulate import Simulator
+
+Array = npt.NDArray[Any]
+_BEFORE_CYCLES = 8
+"""The recording begins this long before its first load."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Requantized:
+    """What one Vector made of a tile's sums; arrays of one shape, (groups, pixels, channels)."""
+
+    tile: int
+    """Whose sums they were."""
+    biases: Array
+    multipliers: npt.NDArray[np.float32]
+    values: Array
+    """As the simulator has them."""
+
+
+@dataclass(slots=True, eq=False)
+class LayerRecord:
+    """One array layer of a program."""
+
+    position: int
+    """In the program."""
+    tiles: list[Tile] = field(default_factory=list)
+    computes: list[Compute] = field(default_factory=list)
+    sums: list[Array] = field(default_factory=list)
+    """After each tile: (groups, pixels, channels)."""
+    requantized: list[Requantized] = field(default_factory=list)
+    """Empty if the layer's output is float."""
+    begins: list[int] = field(default_factory=list)
+    """Of each tile, as ``Timeline.begin``; counted, like all cycles of a record, from ``first_cycle``."""
+    consumed: int = 0
+    done: int = 0
+    """Both of the last tile, as in ``Timeline``."""
+    first_cycle: int = 0
+    """Of the network's cycles."""
+    array_overflows: int = 0
+    bias_overflows: int = 0
+
+
+class Recorder:
+    """Observes a simulation; hands out each layer's record when the next one begins.
+
+    Parameters
+    ----------
+    layers
+        Positions of the layers to record.
+    on_layer
+        Called with each record; call ``close`` for the last.
+    """
+
+    def __init__(self, simulator: Simulator, layers: Collection[int], on_layer: Callable[[LayerRecord], None]) -> None:
+        self.simulator = simulator
+        self.layers = layers
+        self.on_layer = on_layer
+        self.record: LayerRecord | None = None
+        self.matrices: dict[object, Array] = {}
+
+    def close(self) -> None:
+        """Hand out the layer in progress."""
+        if self.record is not None:
+            self.on_layer(self.record)
+        self.record = None
+
+    def computed(self, compute: Compute, image: ActivationSlot, weights: Array, sums: Array, overflows: int) -> None:
+        """Record a tile."""
+        if self.record is not None and self.record.position != compute.layer:
+            self.close()
+        if compute.layer not in self.layers:
+            return
+        if self.record is None:
+            self.matrices = {}
+            self.record = LayerRecord(compute.layer, first_cycle=self._first_cycle(compute))
+        record = self.record
+        timeline, start = self.simulator.timeline, record.first_cycle
+        record.tiles.append(self._tile(compute, image, weights, start))
+        record.computes.append(compute)
+        record.sums.append(sums.copy())
+        record.begins.append(timeline.begin[compute.index] - start)
+        record.consumed = timeline.consumed[compute.index] - start
+        record.done = timeline.done[compute.index] - start
+        record.array_overflows += overflows
+
+    def finished(self, vector: Vector, sums: Array, values: Array, overflows: int) -> None:
+        """Record what became of the sums of the tile before."""
+        if self.record is None or self.record.position != vector.layer:
+            return
+        record, layer = self.record, self.simulator.layers[vector.layer]
+        record.bias_overflows += overflows
+        if layer.tensors[layer.op.node.output].qtype is None:
+            return
+        biases, multipliers = layer.constants(vector.box, sums.shape[0], sums.shape[2])
+        (b0, b1), _, (h0, h1), (w0, w1) = vector.box
+        image = values.reshape(b1 - b0, sums.shape[0], sums.shape[2], h1 - h0, w1 - w0).transpose(1, 0, 3, 4, 2)
+        record.requantized.append(
+            Requantized(
+                tile=self._tile_in(vector),
+                biases=np.broadcast_to(biases, sums.shape),
+                multipliers=np.broadcast_to(multipliers, sums.shape),
+                values=image.reshape(sums.shape),
+            )
+        )
+
+    def _tile_in(self, vector: Vector) -> int:
+        """The last tile that the vector waits for."""
+        assert self.record is not None
+        return max(number for number, compute in enumerate(self.record.computes) if compute.index in vector.waits)
+
+    def _first_cycle(self, compute: Compute) -> int:
+        layer = self.simulator.layers[compute.layer]
+        return self.simulator.timeline.begin[compute.index] - layer.timing.lead_cycles - _BEFORE_CYCLES
+
+    def _tile(self, compute: Compute, image: ActivationSlot, weights: Array, start: int) -> Tile:
+        timeline = self.simulator.timeline
+        layer = self.simulator.layers[compute.layer]
+        ready = max((timeline.done[index] for index in compute.waits), default=0)
+        load_ready = _load_ready(compute, layer.timing, timeline.done) if layer.timing.overlapped else ready
+        return Tile(
+            operands=tuple(
+                (self._activations(compute, group, image), self._weights(compute, group, weights))
+                for group in range(compute.tile.groups)
+            ),
+            first=compute.first,
+            slot=compute.accumulator_slot,
+            load_ready=max(0, load_ready - start),
+            stream_ready=max(0, ready - start),
+            stretch=timeline.stretch[compute.index],
+        )
+
+    def _activations(self, compute: Compute, group: int, image: ActivationSlot) -> Array:
+        tile = compute.tile
+        key = ("activations", tile.g[0] + group, tile.b, tile.oh, tile.ow, tile.k)
+        if key not in self.matrices:
+            layer = self.simulator.layers[compute.layer]
+            self.matrices[key] = layer.activation_matrix(tile, group, image.parts[0], image.boxes[0])
+        return self.matrices[key]
+
+    def _weights(self, compute: Compute, group: int, weights: Array) -> Array:
+        tile = compute.tile
+        return self.matrices.setdefault(("weights", tile.g[0] + group, tile.n, tile.k), weights[group])
+
+
+def _load_ready(compute: Compute, timing: ArrayTiming, done: list[int]) -> int:
+    """When what travels into the array ahead of the stream was in its buffer (or the room for results was free)."""
+    if timing.dataflow == "weight_stationary":
+        return done[compute.weight_load]
+    if timing.dataflow == "input_stationary":
+        return done[compute.activation_load]
+    return 0 if compute.room is None else done[compute.room]

@@ -1,0 +1,95 @@
+"""Sums through the requantizer's RTL."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.spec import Machine
+from accel.errors import AccelError
+from accel.numerics.qtype import QType
+from accel.rtl.build import Model
+from accel.rtl.sources import harness, modules, modules_under
+
+LANES = 16
+"""Of the model that is compiled: all lanes are alike."""
+BIAS_BITS = 32
+_MAGIC = int.from_bytes(b"AREQL1", "little")
+_TOP = "sa_requantizer"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequantizerInput:
+    """Sums of one layer, and how they become integers; arrays of one length."""
+
+    sums: npt.NDArray[np.int64]
+    biases: npt.NDArray[np.int64]
+    multipliers: npt.NDArray[np.float32]
+    zero_point: int
+    qtype: QType
+    clamp: tuple[int, int] | None
+
+
+def requantizer_model(machine: Machine, value_bits: int) -> Model:
+    """The requantizer of a machine, for outputs of so many bits."""
+    pe = machine.pe
+    return Model(
+        top=_TOP,
+        sources={f"{name}.sv": modules()[name] for name in modules_under(_TOP)},
+        harness=harness("requantize.cpp"),
+        parameters={
+            "LANES": LANES,
+            "ACCUMULATOR_BITS": pe.accumulator_bits,
+            "BIAS_BITS": BIAS_BITS,
+            "VALUE_BITS": value_bits,
+            "SATURATE": pe.overflow == "saturate",
+        },
+    )
+
+
+def requantize(executable: Path, machine: Machine, given: RequantizerInput, layer: str) -> tuple[npt.NDArray[Any], int]:
+    """The output integers, and how many additions of a bias did not fit.
+
+    Raises
+    ------
+    AccelError
+        A bias is wider than the hardware's port.
+    """
+    limit = 1 << (BIAS_BITS - 1)
+    low, high = int(given.biases.min(initial=0)), int(given.biases.max(initial=0))
+    if low < -limit or high >= limit:
+        raise AccelError(
+            f"{layer}: with the input's zero point folded in, a bias is {low if low < -limit else high}; "
+            f"the requantizer's port has {BIAS_BITS} bits",
+            hint="verify this layer without --rtl, or quantize it with a zero point of 0",
+        )
+    qtype = given.qtype
+    clamp = (qtype.min, qtype.max) if given.clamp is None else given.clamp
+    header = [_MAGIC, given.sums.size, LANES, machine.pe.accumulator_bits, qtype.bits, given.zero_point, *clamp]
+    parts: list[npt.NDArray[Any]] = [
+        np.array(header, np.int64),
+        given.sums.astype(np.int64),
+        given.biases.astype(np.int32),
+        given.multipliers.astype(np.float32),
+    ]
+    with tempfile.TemporaryDirectory(prefix="accel-rtl-") as folder:
+        stimulus, response = Path(folder, "stimulus"), Path(folder, "response")
+        stimulus.write_bytes(b"".join(part.tobytes() for part in parts))
+        run = subprocess.run([executable, stimulus, response], capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            raise AccelError(
+                f"the RTL of the requantizer ended with exit code {run.returncode}: "
+                f"{run.stderr.strip() or 'no message'}",
+                hint=f"is the disk under {tempfile.gettempdir()} full?",
+            )
+        content = response.read_bytes()
+    values = np.frombuffer(content[:-8], np.int32).astype(np.int64)
+    if not qtype.signed:
+        values &= (1 << qtype.bits) - 1
+    return values, int(np.frombuffer(content[-8:], np.int64)[0])

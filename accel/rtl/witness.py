@@ -1,0 +1,262 @@
+"""The RTL as a witness: array work replayed on the emitted hardware, every integer and every cycle compared.
+
+Each layer is a replay of its own. The hardware gets the operands that the simulated array got, each tile's in the
+cycle in which the simulated machine had them in its buffers; when folds begin and when results are out is the
+hardware's own affair, and so is every sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from pathlib import Path
+from threading import Semaphore
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.arch.spec import Dataflow, Machine
+from accel.graph.ir import Conv, Linear
+from accel.mapping.mapping import ArrayMapping, fold_shape
+from accel.mapping.program import Compute, Program
+from accel.numerics.compare import mismatch
+from accel.result import Comparison, RtlCheck
+from accel.rtl.build import Model, compile_model, model_of
+from accel.rtl.design import Design, check_covered, design_of
+from accel.rtl.record import LayerRecord, Recorder
+from accel.rtl.replay import STAMPS, Response, expected_stamps, replay
+from accel.rtl.requantize import RequantizerInput, requantize, requantizer_model
+from accel.rtl.stimulus import Int64Array, Stimulus, rows_needed, stimulus_of
+from accel.sim.simulate import Simulator
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hardware:
+    """What a program needs of a machine's RTL, compiled."""
+
+    designs: Mapping[Dataflow, Design]
+    arrays: Mapping[Dataflow, Path]
+    requantizers: Mapping[int, Path]
+    """By the output's bits."""
+
+
+def compile_hardware(program: Program, machine: Machine, layers: Collection[int], progress: Progress) -> Hardware:
+    """Compile the RTL that ``layers`` of a program run on; what was compiled before comes from the cache.
+
+    Raises
+    ------
+    AccelError
+        The RTL does not cover the machine, or it cannot be compiled here.
+    """
+    check_covered(machine)
+    designs = _designs(program, machine, layers)
+    bits = {program.flow.tensors[program.layers[position].op.node.output].qtype for position in layers}
+    widths = sorted({qtype.bits for qtype in bits if qtype is not None})
+    models: list[tuple[str, Model]] = [(design.name, model_of(design)) for design in designs.values()]
+    models += [(f"requantizer to {width} bits", requantizer_model(machine, width)) for width in widths]
+    paths = []
+    for number, (name, model) in enumerate(models):
+        progress(f"compiling {name}", number, len(models))
+        paths.append(compile_model(model))
+    arrays = dict(zip(designs, paths, strict=False))
+    return Hardware(designs, arrays, dict(zip(widths, paths[len(designs) :], strict=True)))
+
+
+def witness(
+    program: Program,
+    simulator: Simulator,
+    hardware: Hardware,
+    inputs: dict[str, Array],
+    layers: Collection[int],
+    progress: Progress,
+) -> tuple[RtlCheck, ...]:
+    """Simulate a network, and replay the array work of ``layers`` beside it.
+
+    Parameters
+    ----------
+    layers
+        Positions in the program.
+    progress
+        Told of each layer that is through.
+    """
+    workers = cpu_count() or 1
+    # A layer's operands stay in memory until its replay is through.
+    room = Semaphore(workers + 1)
+    futures: list[Future[RtlCheck]] = []
+    checker = _Checker(simulator, hardware)
+
+    def check(record: LayerRecord) -> RtlCheck:
+        try:
+            return checker.check(record)
+        finally:
+            room.release()
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="rtl") as pool:
+
+        def submit(record: LayerRecord) -> None:
+            room.acquire()
+            futures.append(pool.submit(check, record))
+            progress(program.layers[record.position].op.name, len(futures) - 1, len(layers))
+
+        recorder = Recorder(simulator, layers, submit)
+        simulator.run(inputs, observer=recorder)
+        recorder.close()
+        return tuple(future.result() for future in futures)
+
+
+def _designs(program: Program, machine: Machine, layers: Collection[int]) -> dict[Dataflow, Design]:
+    """The designs that ``layers`` use, with counters and an accumulator buffer large enough for them."""
+    computes: dict[Dataflow, list[Compute]] = {}
+    for instruction in program.instructions:
+        if isinstance(instruction, Compute) and instruction.layer in layers:
+            mapping = program.layers[instruction.layer].mapping
+            assert isinstance(mapping, ArrayMapping)
+            computes.setdefault(mapping.dataflow, []).append(instruction)
+    designs = {}
+    for dataflow, some in computes.items():
+        plain = design_of(machine, dataflow)
+        array = machine.array
+        longest = max(fold_shape(dataflow, compute.tile, array.rows, array.columns)[1] for compute in some)
+        slots = max(compute.accumulator_slot for compute in some) + 1
+        rows = slots * max(
+            rows_needed(plain, tile.groups, tile.pixels, tile.channels) for tile in (compute.tile for compute in some)
+        )
+        designs[dataflow] = design_of(machine, dataflow, longest, max(rows, 1 << plain.address_bits))
+    return designs
+
+
+class _Checker:
+    """Replays one layer after another, from any thread."""
+
+    def __init__(self, simulator: Simulator, hardware: Hardware) -> None:
+        self.simulator = simulator
+        self.hardware = hardware
+
+    def check(self, record: LayerRecord) -> RtlCheck:
+        layer = self.simulator.program.layers[record.position]
+        assert isinstance(layer.mapping, ArrayMapping)
+        dataflow = layer.mapping.dataflow
+        design = self.hardware.designs[dataflow]
+        stimulus = stimulus_of(design, record.tiles)
+        response = replay(self.hardware.arrays[dataflow], stimulus)
+        expected = expected_stamps(design, record.tiles, stimulus.places, record.begins)
+        sums, sums_text = compare_sums(stimulus, response, record.sums)
+        stamps, stamps_text = compare_stamps(stimulus, response, expected)
+        integers, bias_overflows = self._integers(record, response)
+        done = max(int(response.stamps[-1, 2]) + 1, record.consumed)
+        begun = int(expected[0, 0])
+        return RtlCheck(
+            position=record.position,
+            layer=layer.op.name,
+            op=layer.op.node.kind,
+            design=design.name,
+            tiles=len(record.tiles),
+            folds=len(stimulus.places),
+            sums=sums,
+            integers=integers,
+            stamps=stamps,
+            simulated_cycles=record.done - begun,
+            rtl_cycles=done - begun,
+            simulated_overflows=record.array_overflows + (record.bias_overflows if integers is not None else 0),
+            rtl_overflows=response.overflows + bias_overflows,
+            difference=sums_text or stamps_text,
+        )
+
+    def _integers(self, record: LayerRecord, response: Response) -> tuple[Comparison | None, int]:
+        """The layer's output integers, made by the hardware's requantizer from the hardware's sums."""
+        if not record.requantized:
+            return None, 0
+        layer = self.simulator.layers[record.position]
+        made, body = layer.tensors[layer.op.node.output], layer.op.body
+        assert made.qtype is not None
+        assert isinstance(body, Conv | Linear)
+        parts = record.requantized
+        given = RequantizerInput(
+            sums=np.concatenate([response.sums[part.tile].reshape(-1) for part in parts]),
+            biases=np.concatenate([part.biases.reshape(-1) for part in parts]),
+            multipliers=np.concatenate([part.multipliers.reshape(-1) for part in parts]),
+            zero_point=made.zero_point,
+            qtype=made.qtype,
+            clamp=body.clamp,
+        )
+        executable = self.hardware.requantizers[made.qtype.bits]
+        values, overflows = requantize(executable, layer.machine, given, layer.op.name)
+        expected = np.concatenate([part.values.reshape(-1) for part in parts]).astype(np.int64)
+        difference = mismatch(values, expected)
+        if difference is None:
+            return Comparison(0, expected.size), overflows
+        at = int(difference.first[0])
+        text = (
+            f"of the sum {given.sums[at]} the RTL's requantizer makes {values[at]}, the simulator {expected[at]} "
+            f"(bias {given.biases[at]}, multiplier {given.multipliers[at]:g}, zero point {given.zero_point})"
+        )
+        return Comparison(difference.count, difference.size, text), overflows
+
+
+def compare_sums(stimulus: Stimulus, response: Response, expected: list[Array]) -> tuple[Comparison, str]:
+    """Every accumulator after every tile; and, if one differs, where: tile, PE, cycle, both values."""
+    wrong = size = 0
+    text = ""
+    for number, (found, wanted) in enumerate(zip(response.sums, expected, strict=True)):
+        size += wanted.size
+        difference = mismatch(found, wanted.astype(np.int64))
+        if difference is None:
+            continue
+        wrong += difference.count
+        text = text or _place_of_sum(stimulus, response, number, difference.first, found, wanted)
+    return Comparison(wrong, size, text), text
+
+
+def _place_of_sum(
+    stimulus: Stimulus, response: Response, tile: int, first: tuple[int, ...], found: Array, wanted: Array
+) -> str:
+    """The last fold that added to a sum, and the PE from which it left."""
+    group, pixel, channel = first
+    design, array = stimulus.design, stimulus.design.machine.array
+    column, row = (pixel, channel) if design.dataflow == "input_stationary" else (channel, pixel)
+    folds = [
+        number
+        for number, place in enumerate(stimulus.places)
+        if place.tile == tile
+        and place.group == group
+        and place.column <= column < place.column + array.columns
+        and (not design.output_stationary or place.row <= row < place.row + array.rows)
+    ]
+    fold = folds[-1]
+    place = stimulus.places[fold]
+    bottom = row - place.row if design.output_stationary else array.rows - 1
+    pe = f"PE({bottom}, {column - place.column})"
+    cycle = _cycle_of_result(design, response, fold, row - place.row if design.output_stationary else row)
+    return (
+        f"tile {tile}, fold {fold} ({len(folds)} folds add to it), {pe}, cycle {cycle}: for group {group}, "
+        f"pixel {pixel}, channel {channel} the RTL has {found[first]}, the simulator {wanted[first]}"
+    )
+
+
+def _cycle_of_result(design: Design, response: Response, fold: int, row: int) -> int:
+    """When a result of a fold was out, as the RTL's stamps have it."""
+    _, first, last = (int(stamp) for stamp in response.stamps[fold])
+    if design.output_stationary:
+        return first if design.machine.array.shift_out == "none" else max(first, last - row)
+    return min(last, first + row)
+
+
+def compare_stamps(stimulus: Stimulus, response: Response, expected: Int64Array) -> tuple[Comparison, str]:
+    """The cycles of every fold's first operand, first result and last result."""
+    wrong = response.stamps != expected
+    count = int(np.count_nonzero(wrong))
+    if not count:
+        return Comparison(0, expected.size), ""
+    fold, what = (int(index) for index in np.argwhere(wrong)[0])
+    place = stimulus.places[fold]
+    text = (
+        f"tile {place.tile}, fold {fold}: the {STAMPS[what]} comes in cycle {response.stamps[fold, what]} in the RTL, "
+        f"in cycle {expected[fold, what]} in the simulator"
+    )
+    return Comparison(count, expected.size, text), text
