@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from accel.graph.onnx import load_network as load_graph
 from accel.graph.rebase import from_file, to_file
 from accel.inputs import image_batches, input_images, read_labels
 from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.mapping.select import array_layers, select_array_layers
 from accel.networks import companions, network_path
 from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Result, Verification
+from accel.rtl.toolchain import find_verilator
+from accel.rtl.witness import compile_hardware, witness
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
 from accel.witnessing import verify_program
 
@@ -146,7 +149,12 @@ def simulate(
 
 
 def verify(
-    network: Network, arch: Machine, inputs: Array | Path | None = None, progress: Progress | None = None
+    network: Network,
+    arch: Machine,
+    inputs: Array | Path | None = None,
+    progress: Progress | None = None,
+    rtl: bool = False,
+    layers: str | None = None,
 ) -> Verification:
     """Compare simulator, numpy reference and onnxruntime on one batch, tensor by tensor.
 
@@ -154,15 +162,31 @@ def verify(
     ----------
     inputs
         As for ``simulate``; the first batch is used.
+    rtl
+        Replay the array's work on the machine's RTL as well: every sum, every requantized integer, every cycle.
+    layers
+        Of the RTL: only these, by number or name with commas between, as ``mapping.select`` has it.
 
     Raises
     ------
     AccelError
-        As for ``simulate``; a difference is no error but part of the record.
+        As for ``simulate``, and what keeps the RTL from running here; a difference is no error but part of the record.
     """
     data, _ = input_images(network.graph, inputs, network.images)
     batch = image_batches(network.graph, data)[0]
-    return verify_program(network.name, network.graph, arch, batch, progress)
+    if not rtl:
+        return verify_program(network.name, network.graph, arch, batch, progress)
+    # What can fail for want of a tool fails before the long work.
+    report = progress or (lambda text, done, total: None)
+    graph = fit_to_machine(network.graph, arch)
+    program = compile_graph(graph, arch)
+    positions = array_layers(program) if layers is None else select_array_layers(program, layers)
+    hardware = compile_hardware(program, arch, positions, report)
+    verification = verify_program(network.name, network.graph, arch, batch, progress)
+    source = graph.inputs[0]
+    simulator = Simulator(program, arch)
+    checks = witness(program, simulator, hardware, {source: from_file(graph.tensors[source], batch)}, positions, report)
+    return replace(verification, rtl=checks, rtl_witness=find_verilator().version)
 
 
 @dataclass

@@ -291,19 +291,31 @@ def verify(
     network: Net,
     arch: Arch,
     input_file: Input = None,
+    rtl: Annotated[
+        bool,
+        typer.Option(
+            "--rtl", help="Replay the array's work on the machine's RTL too, under Verilator: every sum, every cycle."
+        ),
+    ] = False,
+    layers: Annotated[
+        str | None, typer.Option("--layers", metavar="3,7", help="With --rtl: only these layers, by number or name.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare the simulator with the numpy reference and onnxruntime, tensor by tensor.
 
-    Each layer is compared alone (fed with the reference's inputs) and end to end. Exit code 1 if anything differs.
+    Each layer is compared alone (fed with the reference's inputs) and end to end. With --rtl the machine's hardware
+    itself is a witness. Exit code 1 if anything differs.
     """
     from accel import api
     from accel.report.verification import verification_table
 
+    if layers is not None and not rtl:
+        raise AccelError("--layers picks the layers that --rtl replays", hint="add --rtl, or leave --layers out")
     net, machine = api.load_network(network), api.load_arch(arch)
     _compile_kernels()
     with _progress() as progress:
-        verification = api.verify(net, machine, inputs=input_file, progress=progress)
+        verification = api.verify(net, machine, inputs=input_file, progress=progress, rtl=rtl, layers=layers)
     _say(verification.to_json() + "\n" if json else verification_table(verification))
     if not verification.passed:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from accel.result import Comparison, Verification
+from accel.result import Comparison, RtlCheck, Verification
 
 _COLUMNS = (
     ("simulator_alone", "simulator\nalone"),
@@ -36,7 +36,41 @@ def verification_table(verification: Verification) -> Group:
         table.add_row(
             check.layer, check.op, f"{max(counts, default=0):,}", *(_cell(comparison) for comparison in comparisons)
         )
-    return Group(table, *_verdict(verification))
+    parts: list[Table | Text] = [table]
+    if verification.rtl:
+        parts.append(_rtl_table(verification))
+    return Group(*parts, *_verdict(verification))
+
+
+def _rtl_table(verification: Verification) -> Table:
+    table = Table(
+        title=f"{verification.network} on {verification.machine}'s RTL: what differs from the simulator",
+        title_justify="left",
+    )
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("layer", overflow="fold")
+    for head in ("folds", "sums", "differ", "integers\ndiffer", "cycle\nstamps\ndiffer", "cycles", "RTL\ncycles"):
+        table.add_column(head, justify="right")
+    table.add_column("overflows\nsimulator / RTL", justify="right")
+    for check in verification.rtl:
+        overflows = f"{check.simulated_overflows:,} / {check.rtl_overflows:,}"
+        table.add_row(
+            str(check.position + 1),
+            check.layer,
+            f"{check.folds:,}",
+            f"{check.sums.elements:,}",
+            _cell(check.sums),
+            _cell(check.integers),
+            _cell(check.stamps),
+            f"{check.simulated_cycles:,}",
+            _equal(f"{check.rtl_cycles:,}", check.rtl_cycles == check.simulated_cycles),
+            _equal(overflows, check.rtl_overflows == check.simulated_overflows),
+        )
+    return table
+
+
+def _equal(text: str, same: bool) -> Text:
+    return Text(text, style="green" if same else "bold red")
 
 
 def _cell(comparison: Comparison | None) -> Text:
@@ -63,5 +97,21 @@ def _verdict(verification: Verification) -> list[Text]:
         lines.append(
             Text(f"first difference: {check.layer}, tensor {check.tensor} ({_MEANING[kind]}): {comparison.first}")
         )
+    if verification.rtl:
+        lines.insert(1, Text(f"RTL: {verification.rtl_witness}"))
+    for replayed in (check for check in verification.rtl if not check.passed):
+        place = f"layer {replayed.position + 1}, {replayed.layer}"
+        lines.append(Text(f"RTL and simulator differ in {place}: {_why(replayed)}"))
+        lines += [Text(f"  waveform: {path}") for path in replayed.waveforms]
     lines.append(Text("PASSED", "bold green") if verification.passed else Text("FAILED", "bold red"))
     return lines
+
+
+def _why(check: RtlCheck) -> str:
+    if check.difference:
+        return check.difference
+    if check.integers is not None and check.integers.mismatches:
+        return check.integers.first
+    if check.simulated_overflows != check.rtl_overflows:
+        return f"the RTL saw {check.rtl_overflows} overflows, the simulator {check.simulated_overflows}"
+    return f"the RTL took {check.rtl_cycles} cycles, the simulator {check.simulated_cycles}"
