@@ -50,11 +50,6 @@ class Schedule:
     outs: Int64Array
     """Its last result is out: it stands in the last register before the accumulators."""
 
-    @property
-    def last_cycle(self) -> int:
-        """In which the last result of all is out."""
-        return int(self.outs[-1])
-
 
 def schedule(timing: ArrayTiming, plans: Sequence[FoldPlan]) -> Schedule:
     """Start each fold as soon as it may.
@@ -69,7 +64,7 @@ def schedule(timing: ArrayTiming, plans: Sequence[FoldPlan]) -> Schedule:
     rows: list[tuple[int, ...]] = []
     for plan in plans:
         before = _Before(*rows[-1]) if rows else None
-        take = max(plan.load_ready, _free_to_load(timing, before))
+        take = max(plan.load_ready if timing.load_cycles else 0, _free_to_load(timing, before))
         ask = max(take + max(timing.load_cycles, 1), _free_to_stream(timing, before, plan.length))
         begin = max(ask, plan.stream_ready)
         end = begin + plan.length - 1 + plan.held_back
