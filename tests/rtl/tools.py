@@ -1,0 +1,25 @@
+"""Marks for tests that need a program which may not be there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from accel.errors import AccelError
+from accel.rtl.toolchain import Tool, find_compiler, find_iverilog, find_verilator, find_yosys
+
+
+def _needs(*finders: Callable[[], Tool]) -> pytest.MarkDecorator:
+    """Skip with the sentence that says how to get what is missing."""
+    for find in finders:
+        try:
+            find()
+        except AccelError as error:
+            return pytest.mark.skipif(True, reason=str(error))
+    return pytest.mark.skipif(False, reason="")
+
+
+needs_verilator = _needs(find_verilator, find_compiler)
+needs_iverilog = _needs(find_iverilog)
+needs_yosys = _needs(find_yosys)
