@@ -17,7 +17,7 @@ from pathlib import Path
 from accel.errors import AccelError
 from accel.rtl import cache
 from accel.rtl.design import Design
-from accel.rtl.memory import check_memory
+from accel.rtl.memory import check_memory, compilers_at_once
 from accel.rtl.sources import harness, modules, modules_under, without_comments
 from accel.rtl.toolchain import Tool, find_compiler, find_make, find_verilator
 from accel.rtl.top import top_text
@@ -28,11 +28,13 @@ PREFIX = "Vdut"
 # --output-split lets the compiler work on several files at a time, each still large enough to be worth a process.
 # Lint belongs into the tests of the hardware: a later Verilator may know warnings that do no harm.
 _VERILATE = (
-    "--cc --exe -O3 --x-assign fast --x-initial fast --noassert --no-timing -Wno-lint -Wno-style "
-    "--output-split 20000 --output-split-cfuncs 20000"
-).split()
-# -O2 takes longer and gains nothing: what Verilator writes is straight-line code. What runs once is not optimized.
+    *("--cc", "--exe", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--no-timing"),
+    *("-Wno-lint", "-Wno-style", "--output-split", "20000", "--output-split-cfuncs", "20000"),
+)
+# -O2 takes half as long again and gains nothing: what Verilator writes is straight-line code. What runs once is not
+# optimized, and neither is a model that writes waveforms: there is three times as much of it, and it runs for a while.
 _COMPILE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+_COMPILE_TRACED = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 _RUNTIME = ("verilated.o", "verilated_threads.o", "verilated_fst_c.o")
 
 
@@ -90,7 +92,7 @@ def compile_model(model: Model) -> Path:
     compilation = _Compilation.of(model)
     if (found := cache.cached(compilation.name)) is not None:
         return found
-    check_memory(model.elements)
+    check_memory(model.elements, model.trace)
     with cache.alone(compilation.name):
         return cache.cached(compilation.name) or compilation.run()
 
@@ -111,8 +113,8 @@ class _Compilation:
     @property
     def tools(self) -> str:
         """What all models that these tools compile for this computer have in common."""
-        parts = (platform.system(), platform.machine(), self.verilator.version, self.compiler.version, *_COMPILE)
-        return json.dumps([*parts, self.model.trace])
+        versions = [self.verilator.version, self.compiler.version]
+        return json.dumps([platform.system(), platform.machine(), *versions, *self._compile, self.model.trace])
 
     @property
     def name(self) -> str:
@@ -147,10 +149,14 @@ class _Compilation:
             *(name for name in model.harness if name.endswith(".cpp")),
         ]
 
+    @property
+    def _compile(self) -> tuple[str, ...]:
+        return _COMPILE_TRACED if self.model.trace else _COMPILE
+
     def _make(self) -> list[str]:
-        compiler = self.compiler.path
-        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return [self.make.path, "-f", f"{PREFIX}.mk", f"-j{jobs}", f"CXX={compiler}", f"LINK={compiler}", *_COMPILE]
+        jobs = compilers_at_once(self.model.elements, self.model.trace)
+        compiler = (f"CXX={self.compiler.path}", f"LINK={self.compiler.path}")
+        return [self.make.path, "-f", f"{PREFIX}.mk", f"-j{jobs}", *compiler, *self._compile]
 
     def _step(self, place: Path, who: str, command: Sequence[str]) -> None:
         log = place / "log"
