@@ -13,7 +13,7 @@ import numpy as np
 from accel.arch.timing import ArrayTiming
 from accel.errors import AccelError
 from accel.rtl.design import Design
-from accel.rtl.stimulus import FoldPlace, Int64Array, Stimulus, Tile, sums_of
+from accel.rtl.stimulus import FoldPlace, Int64Array, Stimulus, Tile, held_operand, sums_of
 
 STAMPS = ("first operand", "first result", "last result")
 """Columns of a response's stamps."""
@@ -60,10 +60,11 @@ def replay(executable: Path, stimulus: Stimulus, trace: tuple[Path, int, int] | 
                 f"{run.stderr.strip() or 'no message'}",
                 hint=f"is the disk under {tempfile.gettempdir()} full?",
             )
-        return _decode(stimulus, np.fromfile(made, np.int64))
+        return decode(stimulus, np.fromfile(made, np.int64))
 
 
-def _decode(stimulus: Stimulus, words: Int64Array) -> Response:
+def decode(stimulus: Stimulus, words: Int64Array) -> Response:
+    """A response from its numbers: sums tile after tile, stamps fold after fold, overflows."""
     lanes = stimulus.design.lanes
     sums = []
     at = 0
@@ -99,9 +100,8 @@ def expected_stamps(
             first = begin + behind
             last_of_tile = index + 1 == len(places) or places[index + 1].tile != tile
             stretch = tiles[tile].stretch if last_of_tile else 0
-            # A stretched fold waits before its last operand, which may also be its first.
             last_operand = first + length - 1 + stretch
-            first_operand = last_operand if length == 1 else first
+            first_operand = first + (stretch if held_operand(timing, length) == 0 else 0)
             last_result = last_operand + timing.flush_cycles
             first_result = first_operand + timing.flush_cycles
             if design.output_stationary:

@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 Int64Array = npt.NDArray[np.int64]
 
 _MAGIC = int.from_bytes(b"AREPL1", "little")
+_HOLD = 5
+"""Where a fold's record has the cycles for which an operand of it is held back."""
 _SLACK_CYCLES = 100_000
 """A replay that is this late is stuck."""
 
@@ -96,7 +98,7 @@ def stimulus_of(design: Design, tiles: list[Tile]) -> Stimulus:
     for number, tile in enumerate(tiles):
         base = tile.slot * slot_rows
         here = _folds(design, tile, base, pool, number, places)
-        here[-1] = (*here[-1][:5], tile.stretch, *here[-1][6:])
+        here[-1] = (*here[-1][:_HOLD], tile.stretch, *here[-1][_HOLD + 1 :])
         folds += here
         ends.append(len(folds))
     operands = pool.content()
@@ -110,6 +112,15 @@ def stimulus_of(design: Design, tiles: list[Tile]) -> Stimulus:
     tile_table = [(end, tile.slot * slot_rows, count) for end, tile, count in zip(ends, tiles, rows, strict=True)]
     tables: list[Array] = [np.array(table, np.int64) for table in (header, folds, tile_table)]
     return Stimulus(design, tuple(tiles), tuple(places), rows, b"".join(part.tobytes() for part in (*tables, operands)))
+
+
+def held_operand(timing: ArrayTiming, length: int) -> int:
+    """Which operand of a fold waits for a port that is too narrow, ``Tile.stretch`` cycles in the tile's last fold.
+
+    Waiting delays all that comes later by as much. The last operand does, so that a fold begins when it would begin
+    anyway; but where the next load takes longer than the stream it would hide the bubbles, and the first one waits.
+    """
+    return 0 if length < timing.load_cycles else length - 1
 
 
 class _Pool:
@@ -137,7 +148,7 @@ def _folds(
 ) -> list[tuple[int, ...]]:
     """The harness's records of a tile's folds, in order."""
     array = design.machine.array
-    loads = ArrayTiming.of(array, design.dataflow).load_cycles > 0
+    timing = ArrayTiming.of(array, design.dataflow)
     folds: list[tuple[int, ...]] = []
     for group, (x, w) in enumerate(tile.operands):
         # What moves right, and the other operand, as (k, lanes of the array) matrices.
@@ -158,8 +169,9 @@ def _folds(
                     length, accumulate = across, not tile.first or row > 0
                     held = at_other + row * columns + column
                     operands = (at_moving + row * across, used, across, 1, held, used, width, columns, 1)
-                ready = (tile.load_ready if loads else 0, tile.stream_ready, 0)
-                folds.append((length, address, int(accumulate), *ready, *operands))
+                ready = (tile.load_ready if timing.load_cycles else 0, tile.stream_ready)
+                hold = (0, held_operand(timing, length))
+                folds.append((length, address, int(accumulate), *ready, *hold, *operands))
                 places.append(FoldPlace(number, group, column, row, length))
             if not design.output_stationary:
                 base += across

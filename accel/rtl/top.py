@@ -22,7 +22,8 @@ _MEANING = {
     "LENGTH_BITS": "of a fold's length",
     "ADDRESS_BITS": "of the accumulator buffer's rows",
 }
-_PORTS = (
+PORTS = (
+    # Direction as the top sees it, name, width. Where an operand stays there is no other_data.
     ("input", "clk", "1"),
     ("input", "reset", "1"),
     ("input", "fold_valid", "1"),
@@ -69,9 +70,10 @@ def top_text(design: Design, name: str | None = None) -> str:
         "    localparam int COUNT_BITS = $clog2(ROWS * COLUMNS + LANES + 1)",
         ") (",
     ]
-    ports = [port for port in _PORTS if design.output_stationary or port[1] != "other_data"]
+    ports = [port for port in PORTS if design.output_stationary or port[1] != "other_data"]
     lines += [
-        f"    {way:6} wire {_range(width):30} {port}{',' if port != ports[-1][1] else ''}" for way, port, width in ports
+        f"    {way:6} wire {port_range(width):30} {port}{',' if port != ports[-1][1] else ''}"
+        for way, port, width in ports
     ]
     lines += [");", f"    {design.module} #("]
     lines += [f"        .{key}({key}){',' if key != 'ADDRESS_BITS' else ''}" for key in values]
@@ -111,5 +113,6 @@ def _lanes(design: Design) -> str:
     return {"none": "ROWS * COLUMNS", "down": "COLUMNS", "right": "ROWS"}[design.machine.array.shift_out]
 
 
-def _range(width: str) -> str:
+def port_range(width: str) -> str:
+    """Of a port's declaration; nothing for a single wire."""
     return "" if width == "1" else f"[{width}-1:0]"

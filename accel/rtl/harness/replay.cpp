@@ -32,7 +32,7 @@ constexpr int64_t MAGIC = 0x314c50455241;  // "AREPL1"
 struct Fold {
     int64_t length, address, accumulate;
     int64_t load_ready, stream_ready;  // cycles in which its operands are in their buffers
-    int64_t hold;                      // bubbles in front of the last operand: the buffer's port is too narrow
+    int64_t hold, hold_at;             // bubbles, and in front of which operand: the buffer's port is too narrow
     int64_t moving, moving_rows, moving_row_stride, moving_step_stride;
     int64_t other, other_rows, other_columns, other_row_stride, other_column_stride;
 };
@@ -95,7 +95,7 @@ class Replay {
             }
             const bool has_stream = streaming < folds_.size();
             const bool last = has_stream && position == folds_[streaming].length - 1;
-            const bool held = last && hold_left_[streaming] > 0;
+            const bool held = has_stream && position == folds_[streaming].hold_at && hold_left_[streaming] > 0;
             dut_->stream_valid = has_stream && !held && cycle_ >= folds_[streaming].stream_ready;
             dut_->eval();
 
