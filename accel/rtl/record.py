@@ -87,7 +87,7 @@ class Recorder:
             return
         if self.record is None:
             self.matrices = {}
-            self.record = LayerRecord(compute.layer, first_cycle=self._first_cycle(compute))
+            self.record = LayerRecord(compute.layer, first_cycle=first_cycle(self.simulator, compute))
         record = self.record
         timeline, start = self.simulator.timeline, record.first_cycle
         record.tiles.append(self._tile(compute, image, weights, start))
@@ -123,15 +123,8 @@ class Recorder:
         assert self.record is not None
         return max(number for number, compute in enumerate(self.record.computes) if compute.index in vector.waits)
 
-    def _first_cycle(self, compute: Compute) -> int:
-        layer = self.simulator.layers[compute.layer]
-        return self.simulator.timeline.begin[compute.index] - layer.timing.lead_cycles - _BEFORE_CYCLES
-
     def _tile(self, compute: Compute, image: ActivationSlot, weights: Array, start: int) -> Tile:
-        timeline = self.simulator.timeline
-        layer = self.simulator.layers[compute.layer]
-        ready = max((timeline.done[index] for index in compute.waits), default=0)
-        load_ready = _load_ready(compute, layer.timing, timeline.done) if layer.timing.overlapped else ready
+        load_ready, stream_ready = ready_cycles(self.simulator, compute, start)
         return Tile(
             operands=tuple(
                 (self._activations(compute, group, image), self._weights(compute, group, weights))
@@ -139,9 +132,9 @@ class Recorder:
             ),
             first=compute.first,
             slot=compute.accumulator_slot,
-            load_ready=max(0, load_ready - start),
-            stream_ready=max(0, ready - start),
-            stretch=timeline.stretch[compute.index],
+            load_ready=load_ready,
+            stream_ready=stream_ready,
+            stretch=self.simulator.timeline.stretch[compute.index],
         )
 
     def _activations(self, compute: Compute, group: int, image: ActivationSlot) -> Array:
@@ -155,6 +148,19 @@ class Recorder:
     def _weights(self, compute: Compute, group: int, weights: Array) -> Array:
         tile = compute.tile
         return self.matrices.setdefault(("weights", tile.g[0] + group, tile.n, tile.k), weights[group])
+
+
+def first_cycle(simulator: Simulator, compute: Compute) -> int:
+    """The network's cycle from which a layer is recorded, ``compute`` being its first."""
+    return simulator.timeline.begin[compute.index] - simulator.layers[compute.layer].timing.lead_cycles - _BEFORE_CYCLES
+
+
+def ready_cycles(simulator: Simulator, compute: Compute, start: int) -> tuple[int, int]:
+    """When what a tile loads, and all that it works on, was in the buffers; counted from ``start``, 0 if before it."""
+    done, timing = simulator.timeline.done, simulator.layers[compute.layer].timing
+    ready = max((done[index] for index in compute.waits), default=0)
+    load_ready = _load_ready(compute, timing, done) if timing.overlapped else ready
+    return max(0, load_ready - start), max(0, ready - start)
 
 
 def _load_ready(compute: Compute, timing: ArrayTiming, done: list[int]) -> int:

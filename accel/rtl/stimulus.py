@@ -49,6 +49,11 @@ class Tile:
         (k, pixels), channels = self.operands[0][0].shape, self.operands[0][1].shape[1]
         return len(self.operands), pixels, k, channels
 
+    def by_roles(self, design: Design, group: int) -> tuple[Array, Array]:
+        """The operand that moves right, and the other one."""
+        activations, weights = self.operands[group]
+        return (weights, activations) if design.dataflow == "input_stationary" else (activations, weights)
+
 
 @dataclass(frozen=True, slots=True)
 class FoldPlace:
@@ -150,32 +155,46 @@ def _folds(
     array = design.machine.array
     timing = ArrayTiming.of(array, design.dataflow)
     folds: list[tuple[int, ...]] = []
-    for group, (x, w) in enumerate(tile.operands):
+    here = fold_places(design, number, tile.shape)
+    for place in here:
         # What moves right, and the other operand, as (k, lanes of the array) matrices.
-        moving, other = (w, x) if design.dataflow == "input_stationary" else (x, w)
+        moving, other = tile.by_roles(design, place.group)
         (k, across), columns = moving.shape, other.shape[1]
         at_moving, at_other = pool.add(moving), pool.add(other)
-        for column in range(0, columns, array.columns):
-            width = min(array.columns, columns - column)
-            for row in range(0, across if design.output_stationary else k, array.rows):
-                address = base
-                if design.output_stationary:
-                    used = min(array.rows, across - row)
-                    length, accumulate = k, not tile.first
-                    operands = (at_moving + row, used, 1, across, at_other + column, k, width, columns, 1)
-                    base += design.beats
-                else:
-                    used = min(array.rows, k - row)
-                    length, accumulate = across, not tile.first or row > 0
-                    held = at_other + row * columns + column
-                    operands = (at_moving + row * across, used, across, 1, held, used, width, columns, 1)
-                ready = (tile.load_ready if timing.load_cycles else 0, tile.stream_ready)
-                hold = (0, held_operand(timing, length))
-                folds.append((length, address, int(accumulate), *ready, *hold, *operands))
-                places.append(FoldPlace(number, group, column, row, length))
-            if not design.output_stationary:
-                base += across
+        row, column = place.row, place.column
+        width = min(array.columns, columns - column)
+        if folds and row == 0 and not design.output_stationary:
+            base += across  # another column block has sums of its own
+        address = base
+        if design.output_stationary:
+            used = min(array.rows, across - row)
+            accumulate = not tile.first
+            operands = (at_moving + row, used, 1, across, at_other + column, k, width, columns, 1)
+            base += design.beats
+        else:
+            used = min(array.rows, k - row)
+            accumulate = not tile.first or row > 0
+            held = at_other + row * columns + column
+            operands = (at_moving + row * across, used, across, 1, held, used, width, columns, 1)
+        ready = (tile.load_ready if timing.load_cycles else 0, tile.stream_ready)
+        hold = (0, held_operand(timing, place.length))
+        folds.append((place.length, address, int(accumulate), *ready, *hold, *operands))
+    places += here
     return folds
+
+
+def fold_places(design: Design, tile: int, shape: tuple[int, int, int, int]) -> list[FoldPlace]:
+    """The folds of a tile in their order; ``shape``: groups, pixels, k, channels."""
+    groups, pixels, k, channels = shape
+    array = design.machine.array
+    across, columns = (channels, pixels) if design.dataflow == "input_stationary" else (pixels, channels)
+    length, high = (k, across) if design.output_stationary else (across, k)
+    return [
+        FoldPlace(tile, group, column, row, length)
+        for group in range(groups)
+        for column in range(0, columns, array.columns)
+        for row in range(0, high, array.rows)
+    ]
 
 
 def sums_of(design: Design, tile: Tile, rows: Int64Array) -> Int64Array:

@@ -1,0 +1,69 @@
+"""Waveforms as VCD, the text format that every viewer reads (IEEE 1364, 18.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from accel.rtl.waveform import Values, WaveWriter, bits_of, changes, declared, scopes, walk
+from accel.sim.registers import Family
+from accel.version import __version__
+
+_FIRST_CHARACTER, _CHARACTERS = ord("!"), 94
+
+
+class VcdWriter(WaveWriter):
+    """Writes one VCD file."""
+
+    def __init__(self, file: BinaryIO, families: Sequence[Family], root: str) -> None:
+        super().__init__(file, families)
+        widths = [family.width for family in families for _ in range(family.count)]
+        self._codes = [_code(signal) for signal in range(len(widths))]
+        lines = [f"$version accel {__version__} $end", "$timescale 1 ns $end"]
+        for name, signal in walk(scopes(families, root)):
+            if signal is not None:
+                shown = declared(name, widths[signal])
+                lines.append(f"$var wire {widths[signal]} {self._codes[signal].decode()} {shown} $end")
+            else:
+                lines.append(f"$scope module {name} $end" if name else "$upscope $end")
+        lines.append("$enddefinitions $end")
+        file.write(("\n".join(lines) + "\n").encode())
+
+    def put(self, first_cycle: int, values: Sequence[Values], end: int | None) -> None:
+        """Write a block."""
+        lines: list[list[bytes]] = [[b"#%d" % (first_cycle + cycle)] for cycle in range(len(values[0]))]
+        first = 0
+        for family, shown, before in zip(self.families, values, self.before, strict=True):
+            cycles, signals = np.nonzero(changes(shown, before))
+            text = (bits_of(shown[cycles, signals], family.bits) + ord("0")).tobytes()
+            width, start = family.width, b"" if family.width == 1 else b"b"
+            stop = b"" if family.width == 1 else b" "
+            for number, (cycle, signal) in enumerate(zip(cycles.tolist(), signals.tolist(), strict=True)):
+                # Viewers put leading zeros back.
+                bits = text[number * width : (number + 1) * width].lstrip(b"0") or b"0"
+                lines[cycle].append(start + bits + stop + self._codes[first + signal])
+            first += family.count
+        if end is not None:
+            lines.append([b"#%d" % end])
+        self.file.write(b"".join(line + b"\n" for cycle in lines for line in cycle))
+
+    def close(self) -> None:
+        """Nothing is left to write; the file stays open."""
+
+
+def _code(signal: int) -> bytes:
+    """A signal's short name: printable characters.
+
+    Examples
+    --------
+    >>> _code(0), _code(94)
+    (b'!', b'!!')
+    """
+    characters = bytearray()
+    signal += 1
+    while signal:
+        signal, digit = divmod(signal - 1, _CHARACTERS)
+        characters.append(_FIRST_CHARACTER + digit)
+    return bytes(characters)
