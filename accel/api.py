@@ -26,11 +26,13 @@ from accel.numerics.error import ErrorSums
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Result, Verification
 from accel.rtl.toolchain import find_verilator
+from accel.rtl.waves import WaveRecorder, Waves
 from accel.rtl.witness import compile_hardware, witness
+from accel.sim.memory import Observer
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
 from accel.witnessing import verify_program
 
-__all__ = ["Network", "Simulation", "estimate", "load_arch", "load_network", "lowered", "simulate", "verify"]
+__all__ = ["Network", "Simulation", "Waves", "estimate", "load_arch", "load_network", "lowered", "simulate", "verify"]
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -106,6 +108,7 @@ def simulate(
     images: int | None = None,
     activity: bool = False,
     progress: Progress | None = None,
+    waves: Waves | None = None,
 ) -> Simulation:
     """Simulate with data, register by register.
 
@@ -124,6 +127,8 @@ def simulate(
         Count the bits that toggle in the array, in the first batch.
     progress
         Told what is being done.
+    waves
+        Write the array's registers in one layer, cycle by cycle, as a waveform; of the first batch.
 
     Returns
     -------
@@ -140,10 +145,14 @@ def simulate(
         truth = network.labels[: len(data)] if truth is None and network.labels is not None else truth
         float_model = float_model or network.float_path
     simulator = Simulator(compile_graph(graph, arch), arch)
+    recorder = None if waves is None else WaveRecorder(simulator, waves)
     job = _Job(graph, simulator, None if float_model is None else FloatNetwork(float_model, graph))
     batches = image_batches(graph, data)
     for number, batch in enumerate(batches):
-        job.run(batch, activity and number == 0, _one_of(progress, number, len(batches)))
+        observer = recorder.observer if recorder is not None and number == 0 else None
+        job.run(batch, activity and number == 0, _one_of(progress, number, len(batches)), observer)
+    if recorder is not None:
+        recorder.write(_named(progress, f"registers of layer {recorder.waves.layer}"))
     result = result_of(network.name, graph.batch, arch, simulator.program, simulator.cycles, job.observations(truth))
     return Simulation(result, job.outputs(), tuple(notes))
 
@@ -200,7 +209,7 @@ class _Job:
     errors: dict[str, ErrorSums] = field(default_factory=dict)
     float_outputs: list[Array] = field(default_factory=list)
 
-    def run(self, batch: Array, activity: bool, progress: Progress | None) -> None:
+    def run(self, batch: Array, activity: bool, progress: Progress | None, observer: Observer | None) -> None:
         """Simulate one batch, and compare each tensor with the float network's as soon as it is stored."""
         name = self.graph.inputs[0]
         inputs = {name: from_file(self.graph.tensors[name], batch)}
@@ -214,7 +223,7 @@ class _Job:
                 encoding = None if made.qtype is None else made.encoding
                 self.errors.setdefault(tensor, ErrorSums()).add(values, encoding, reals[tensor])
 
-        run = self.simulator.run(inputs, activity=activity, on_tensor=compare, progress=progress)
+        run = self.simulator.run(inputs, activity=activity, on_tensor=compare, progress=progress, observer=observer)
         self.runs.append(run)
 
     def _reals(self, network: FloatNetwork, batch: Array) -> dict[str, Array]:
@@ -271,3 +280,8 @@ def _one_of(progress: Progress | None, number: int, count: int) -> Progress | No
     if progress is None or count == 1:
         return progress
     return lambda text, done, total: progress(f"image {number + 1} of {count}", number * total + done, count * total)
+
+
+def _named(progress: Progress | None, text: str) -> Callable[[int, int], None] | None:
+    """Progress of something that has one name from its beginning to its end."""
+    return None if progress is None else lambda done, total: progress(text, done, total)

@@ -16,7 +16,7 @@ import typer
 from accel.errors import AccelError
 
 if TYPE_CHECKING:
-    from accel.api import Progress
+    from accel.api import Progress, Waves
     from accel.result import Result
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Write result.json, layers.csv and plots into this folder."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run has written.")]
 Input = Annotated[
     Path | None,
     typer.Option("--input", "-i", help="The network's input as .npy; several images along the first axis."),
@@ -254,6 +254,21 @@ def run(
     activity: Annotated[
         bool, typer.Option("--activity", help="Count the bits that toggle in the array (slower), and their energy.")
     ] = False,
+    waves: Annotated[
+        Path | None,
+        typer.Option(
+            "--waves",
+            metavar="FILE",
+            help="Write the array's registers in one layer as .fst or .vcd, for GTKWave or Surfer.",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="N", help="With --waves: the layer, by number or name.")
+    ] = None,
+    cycles: Annotated[
+        str | None,
+        typer.Option("--cycles", metavar="A:B", help="With --waves: cycles A to B - 1 of the layer; all unless given."),
+    ] = None,
     json: Json = False,
     csv: Csv = False,
     out: Out = None,
@@ -267,6 +282,7 @@ def run(
     from accel import api
 
     _check_outputs(out, overwrite, json, csv)
+    asked = _waves(waves, layer, cycles, overwrite)
     net, machine = api.load_network(network), api.load_arch(arch)
     _compile_kernels()
     with _progress() as progress:
@@ -279,11 +295,14 @@ def run(
             images=images,
             activity=activity,
             progress=progress,
+            waves=asked,
         )
     if not (json or csv):
         for note in simulation.notes:
             print(f"note: {note}", file=sys.stderr)
     _report(simulation.result, json, csv, out, overwrite, simulation.outputs)
+    if waves is not None:
+        print(waves, file=sys.stderr)
 
 
 @app.command()
@@ -350,6 +369,20 @@ def _check_outputs(out: Path | None, overwrite: bool, json: bool, csv: bool) -> 
         from accel.report.folder import check_writable
 
         check_writable(out, overwrite=overwrite)
+
+
+def _waves(path: Path | None, layer: str | None, cycles: str | None, overwrite: bool) -> Waves | None:
+    """What --waves, --layer and --cycles ask for together."""
+    if path is None:
+        if layer is None and cycles is None:
+            return None
+        given = "--cycles" if layer is None else "--layer"
+        raise AccelError(f"{given} says what --waves shows, which is not there", hint="add --waves FILE.fst")
+    if layer is None:
+        raise AccelError("--waves shows the array in one layer", hint="add --layer N, as the report's table numbers it")
+    from accel.rtl.waves import Waves, parse_cycles
+
+    return Waves(path, layer, None if cycles is None else parse_cycles(cycles), overwrite)
 
 
 def _report(
