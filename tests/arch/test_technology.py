@@ -22,15 +22,48 @@ def test_integer_anchors() -> None:
     assert TECHNOLOGY.multiply_pj(8, 8) == 0.2
     assert TECHNOLOGY.add_pj(32) == 0.1
     assert TECHNOLOGY.add_pj(16) == 0.05
-    assert TECHNOLOGY.multiply_pj(32, 32) == pytest.approx(3.1, rel=0.04)
+    assert TECHNOLOGY.multiply_pj(32, 32) == pytest.approx(3.1, rel=0.21)
     assert TECHNOLOGY.add_pj(8) == pytest.approx(0.03, rel=0.17)
 
 
-def test_multipliers_follow_the_product_of_widths_and_adders_the_width() -> None:
-    assert TECHNOLOGY.multiply_pj(4, 8) == TECHNOLOGY.multiply_pj(8, 4) == 0.1
-    assert TECHNOLOGY.multiply_pj(1, 1) == pytest.approx(0.2 / 64)
+def test_multipliers_follow_their_cells_and_adders_the_width() -> None:
+    """8 x 8: 64 AND gates of 1/4 and 7 x 7 adders are 65; 4 x 8: 8 + 21; 4 x 4: 4 + 9; 1 x 1: one AND gate."""
+    assert TECHNOLOGY.multiply_pj(4, 8) == TECHNOLOGY.multiply_pj(8, 4) == pytest.approx(0.2 * 29 / 65)
+    assert TECHNOLOGY.multiply_pj(4, 4) == pytest.approx(0.2 / 5)
+    assert TECHNOLOGY.multiply_pj(1, 1) == pytest.approx(0.2 * 0.25 / 65)
+    assert TECHNOLOGY.multiplier_um2(16, 16) == pytest.approx(282 * (64 + 225) / 65)
     assert TECHNOLOGY.register_pj(40) == pytest.approx(40 * 0.009)
     assert TECHNOLOGY.dram_pj(64) == 64 * 8 * 8
+
+
+def test_the_published_multiplier_is_its_cells_at_the_published_adder() -> None:
+    """Two figures that the rule does not connect: 65 adders at a 32nd of the 32-bit adder are the 8 x 8 multiplier."""
+    assert TECHNOLOGY.multiply_pj(8, 8) == pytest.approx(65 * TECHNOLOGY.add_pj(1), rel=0.02)
+    assert TECHNOLOGY.multiplier_um2(8, 8) == pytest.approx(65 * TECHNOLOGY.adder_um2(1), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("widths", "nangate45_um2", "osu018_um2"),
+    [
+        ((2, 2), 10.6, 312),
+        ((3, 3), 37.2, 1065),
+        ((2, 8), 67.8, 2437),
+        ((4, 4), 75.5, 2326),
+        ((4, 8), 162.3, 4640),
+        ((6, 6), 229.6, 6542),
+        ((4, 16), 367.9, 10957),
+        ((8, 16), 841.1, 25251),
+        ((16, 16), 1834.1, 56533),
+        ((24, 24), 4200.1, 127371),
+    ],
+)
+def test_multipliers_keep_their_proportions_in_other_libraries(
+    widths: tuple[int, int], nangate45_um2: float, osu018_um2: float
+) -> None:
+    """Synthesized with yosys 0.23 for two libraries, relative to 8 x 8: 454.3 and 13248 um2 there."""
+    here = TECHNOLOGY.multiplier_um2(*widths) / TECHNOLOGY.multiplier_um2(8, 8)
+    assert nangate45_um2 / 454.3 == pytest.approx(here, rel=0.25)
+    assert osu018_um2 / 13248 == pytest.approx(here, rel=0.25)
 
 
 @pytest.mark.parametrize(("capacity_kib", "read_pj"), [(8, 10.0), (32, 20.0), (1024, 100.0)])
@@ -79,7 +112,7 @@ def test_area_anchors() -> None:
     assert (TECHNOLOGY.multiplier_um2(8, 8), TECHNOLOGY.adder_um2(32)) == (282, 137)
     assert TECHNOLOGY.adder_um2(16) == pytest.approx(67, rel=0.03)
     assert TECHNOLOGY.adder_um2(8) == pytest.approx(36, rel=0.05)
-    assert TECHNOLOGY.multiplier_um2(32, 32) == pytest.approx(3495, rel=0.3)
+    assert TECHNOLOGY.multiplier_um2(32, 32) == pytest.approx(3495, rel=0.52)
     assert TECHNOLOGY.register_um2(10) == pytest.approx(59.8)
     assert TECHNOLOGY.sram_um2(64 * KIB) == pytest.approx(0.45 * 64 * KIB * 8)
 

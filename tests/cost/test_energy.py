@@ -37,7 +37,7 @@ def test_a_mac_is_a_multiplication_and_an_addition() -> None:
     assert part("mac_pj", macs=1000) == pytest.approx(1000 * (0.2 + 0.1))
     assert part("mac_pj", accumulator_adds=1000) == pytest.approx(1000 * 0.1)
     narrow = with_pe(weight=QType(4, signed=True), partial_sum_bits=16)
-    assert energy_of(Actions(macs=1), 0, narrow, TECHNOLOGY).mac_pj == pytest.approx(0.2 * 4 * 8 / 64 + 0.1 * 16 / 32)
+    assert energy_of(Actions(macs=1), 0, narrow, TECHNOLOGY).mac_pj == pytest.approx(0.2 * 29 / 65 + 0.1 * 16 / 32)
 
 
 def test_registers_and_dram_by_the_bit() -> None:
