@@ -85,10 +85,11 @@ def top_text(design: Design, name: str | None = None) -> str:
 
 def _parameter(design: Design, key: str, value: int | bool) -> str:
     kind, text = ("bit", f"1'b{value:d}") if isinstance(value, bool) else ("int", str(value))
-    return f"    parameter {kind} {key} = {text},  // {_meaning(design, key)}"
+    return f"    parameter {kind} {key} = {text},  // {meaning(design, key)}"
 
 
-def _meaning(design: Design, key: str) -> str:
+def meaning(design: Design, key: str) -> str:
+    """Which fields of the machine a parameter of the design takes its value from."""
     moving, other = (
         ("pe.weight", "pe.activation")
         if design.dataflow == "input_stationary"
