@@ -96,8 +96,6 @@ class EnergyFigures(Spec):
     multiply_8x8_pj: Sourced = Field(description="Integer multiplication of two 8-bit operands.")
     add_32_pj: Sourced = Field(description="Integer addition of 32 bits.")
     register_bit_pj: Sourced = Field(description="One bit of a register written, its clock included.")
-    float32_multiply_pj: Sourced = Field(description="Multiplication of two float32 operands.")
-    float32_add_pj: Sourced = Field(description="Addition of two float32 operands.")
     sram_by_size: SizeCurve = Field(description="On-chip memory: reads by size.")
     sram_by_width: WidthCurve = Field(description="On-chip memory: reads and writes by port width.")
     dram_bit_pj: Sourced = Field(description="One bit moved between DRAM and the chip.")
@@ -109,8 +107,6 @@ class AreaFigures(Spec):
     multiply_8x8_um2: Sourced = Field(description="Integer multiplier of two 8-bit operands.")
     add_32_um2: Sourced = Field(description="Integer adder of 32 bits.")
     register_bit_um2: Sourced = Field(description="One bit of a register.")
-    float32_multiply_um2: Sourced = Field(description="Multiplier of two float32 operands.")
-    float32_add_um2: Sourced = Field(description="Adder of two float32 operands.")
     sram_bit_um2: Sourced = Field(
         description="One bit of on-chip memory, its share of decoders and amplifiers included."
     )
@@ -143,6 +139,10 @@ class Technology(Spec):
         """One integer addition: proportional to its width."""
         return self.energy.add_32_pj.value * bits / ADDER_BITS
 
+    def multiplex_pj(self, bits: int) -> float:
+        """One choice between two words of ``bits``: in proportion to an adder, as their areas are."""
+        return MULTIPLEXER_ADDERS * self.add_pj(bits)
+
     def register_pj(self, bits: int) -> float:
         """``bits`` of registers written once."""
         return self.energy.register_bit_pj.value * bits
@@ -166,6 +166,10 @@ class Technology(Spec):
     def adder_um2(self, bits: int) -> float:
         """An integer adder: proportional to its width."""
         return self.area.add_32_um2.value * bits / ADDER_BITS
+
+    def multiplexer_um2(self, bits: int) -> float:
+        """A multiplexer of two words of ``bits``: in proportion to an adder."""
+        return MULTIPLEXER_ADDERS * self.adder_um2(bits)
 
     def register_um2(self, bits: int) -> float:
         """``bits`` of registers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology
+from accel.cost.requantizer import requantizer_parts
 from accel.result import Area
 
 _UM2_PER_MM2 = 1e6
@@ -65,12 +66,5 @@ def _array_um2(machine: Machine, technology: Technology) -> float:
 
 
 def _lane_um2(machine: Machine, technology: Technology) -> float:
-    """One lane of the vector unit: its requantizer, and an adder as wide as the accumulators.
-
-    ``float32_rne`` has the parts whose energy ``requantize_pj`` adds up.
-    """
-    figures = technology.area
-    adder_um2 = technology.adder_um2(machine.pe.accumulator_bits)
-    match machine.vector.requantizer:
-        case "float32_rne":
-            return figures.float32_multiply_um2.value + 2 * figures.float32_add_um2.value + 4 * adder_um2
+    """One lane of the vector unit: its requantizer, and an adder as wide as the accumulators."""
+    return requantizer_parts(machine).um2(technology) + technology.adder_um2(machine.pe.accumulator_bits)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from accel.arch.spec import BufferSpec, Machine, Requantizer
+from accel.arch.spec import BufferSpec, Machine
 from accel.arch.technology import Technology
 from accel.cost.area import area_of
+from accel.cost.requantizer import requantizer_parts
 from accel.result import Actions, Activity, Energy
 
 _TYPICAL_TOGGLE_RATE = 0.5
@@ -28,7 +29,9 @@ def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology:
     mac_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits) + technology.add_pj(pe.partial_sum_bits)
     return Energy(
         mac_pj=actions.macs * mac_pj + actions.accumulator_adds * technology.add_pj(pe.accumulator_bits),
-        registers_pj=technology.register_pj(actions.operand_register_bits + actions.sum_register_bits),
+        registers_pj=technology.register_pj(
+            actions.operand_register_bits + actions.product_register_bits + actions.sum_register_bits
+        ),
         weight_buffer_pj=_buffer_pj(
             buffers.weight, actions.weight_buffer_read_bytes, actions.weight_buffer_write_bytes, technology
         ),
@@ -53,10 +56,10 @@ def activity_energy(
     """Energy of one layer with the array's components scaled by the bits that really toggled.
 
     A published energy is the average over random data, where half of the bits toggle from one cycle to the next; a
-    component whose data toggled a fraction f of its bits takes f / 0.5 of it. Products scale the multiplier, sums the
-    adder and the sums' registers, operands the operands' registers. That is a first-order model: a register's clock
-    takes its part of the energy whether data toggle or not, so figures far below the average are too low. Buffers,
-    DRAM and the vector unit stay at their average, as no bits were counted there.
+    component whose data toggled a fraction f of its bits takes f / 0.5 of it. Products scale the multiplier and the
+    registers behind it, sums the adder and the sums' registers, operands the operands' registers. That is a
+    first-order model: a register's clock takes its part of the energy whether data toggle or not, so figures far below
+    the average are too low. Buffers, DRAM and the vector unit stay at their average, as no bits were counted there.
     """
     pe = machine.pe
     average = energy_of(actions, cycles_total, machine, technology)
@@ -72,6 +75,7 @@ def activity_energy(
         ),
         registers_pj=(
             technology.register_pj(actions.operand_register_bits) * operands
+            + technology.register_pj(actions.product_register_bits) * products
             + technology.register_pj(actions.sum_register_bits) * sums
         ),
         weight_buffer_pj=average.weight_buffer_pj,
@@ -81,19 +85,6 @@ def activity_energy(
         vector_pj=average.vector_pj,
         leakage_pj=average.leakage_pj,
     )
-
-
-def requantize_pj(requantizer: Requantizer, accumulator_bits: int, technology: Technology) -> float:
-    """One sum turned into an activation.
-
-    ``float32_rne``: to float32 and back (a normalization and an alignment, each at the price of a float32 addition,
-    which consists of them), a float32 multiplication, and three integer additions for zero point and both clamps.
-    """
-    figures = technology.energy
-    match requantizer:
-        case "float32_rne":
-            float_pj = figures.float32_multiply_pj.value + 2 * figures.float32_add_pj.value
-            return float_pj + 3 * technology.add_pj(accumulator_bits)
 
 
 def leakage_mw(machine: Machine, technology: Technology) -> float:
@@ -117,7 +108,7 @@ def _buffer_pj(buffer: BufferSpec, read_bytes: int, write_bytes: int, technology
 def _vector_pj(actions: Actions, machine: Machine, technology: Technology) -> float:
     """Adders and comparators (an addition each) of the vector unit are as wide as the accumulators."""
     bits = machine.pe.accumulator_bits
-    requantized_pj = actions.vector_requantize * requantize_pj(machine.vector.requantizer, bits, technology)
+    requantized_pj = actions.vector_requantize * requantizer_parts(machine).pj(technology)
     return requantized_pj + (actions.vector_add + actions.vector_compare) * technology.add_pj(bits)
 
 

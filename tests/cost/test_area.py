@@ -9,6 +9,7 @@ from accel.arch.load import load_arch
 from accel.arch.spec import Machine
 from accel.arch.technology import load_technology
 from accel.cost.area import area_of, pe_register_bits, pe_um2
+from accel.cost.requantizer import requantizer_parts
 from accel.numerics.qtype import QType
 from tests.arch.strategies import machines
 
@@ -60,7 +61,7 @@ def test_edge_machine_by_hand() -> None:
     assert area.array_mm2 == pytest.approx(array_um2 / 1e6)
     assert area.weight_buffer_mm2 == pytest.approx(0.45 * 8 * 128 * 1024 / 1e6)
     assert area.activation_buffer_mm2 == area.accumulator_buffer_mm2 == pytest.approx(0.45 * 8 * 256 * 1024 / 1e6)
-    assert area.vector_mm2 == pytest.approx(32 * (7700 + 2 * 4184 + 4 * 137) / 1e6)
+    assert area.vector_mm2 == pytest.approx(32 * (requantizer_parts(EDGE).um2(TECHNOLOGY) + 137) / 1e6)
     buffers_mm2 = area.weight_buffer_mm2 + area.activation_buffer_mm2 + area.accumulator_buffer_mm2
     assert area.total_mm2 == pytest.approx(area.array_mm2 + buffers_mm2 + area.vector_mm2)
 
