@@ -46,7 +46,9 @@ class Actions:
     accumulator_adds: int = 0
     """Fold sums added to what the accumulator buffer already holds."""
     operand_register_bits: int = 0
-    """Bits written to operand registers: moving operands through all columns, stationary operands on their way in."""
+    """Bits written to operand registers: moving operands through all columns, stationary ones through all rows."""
+    product_register_bits: int = 0
+    """Bits written to pipeline registers behind the multipliers."""
     sum_register_bits: int = 0
     """Bits written to partial-sum or result registers, the way through unused rows and shift-out included."""
     weight_buffer_read_bytes: int = 0

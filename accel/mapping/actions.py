@@ -1,9 +1,9 @@
 """What a tile makes the hardware do, counted before any data is seen.
 
-A register is written when a live value arrives; bubbles cost nothing. Operands that a fold streams travel through all
-columns of their row (weights of an output-stationary fold through all rows of their column); partial sums travel
-through all rows, used or not. The triangular skew registers in front of the array and the de-skew registers behind it
-count like the rest. The registers are those that ``accel.sim.activity`` finds toggling, in closed form.
+A register is written when a value arrives; bubbles cost nothing. Operands travel through all columns of their row or
+all rows of their column, and partial sums through all rows, used or not. The triangles of skew and de-skew registers
+and the registers of the machine's latencies count like the rest. They are the registers that ``accel.sim.activity``
+lists and finds toggling, in closed form.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from accel.arch.spec import Dataflow, Machine
+from accel.arch.spec import ArraySpec, Dataflow, Machine
 from accel.arch.timing import ArrayTiming
 from accel.mapping.mapping import ArrayTile, cut
 
@@ -35,6 +35,8 @@ def array_actions(
     sums = tile.groups * tile.pixels * tile.channels
     adds = sums * (len(cut(tile.depth, machine.array.rows)) if dataflow != "output_stationary" else 1)
     counts["macs"] = sums * tile.depth
+    product_bits = machine.pe.weight.bits + machine.pe.activation.bits
+    counts["product_register_bits"] = counts["macs"] * machine.array.multiplier_latency_cycles * product_bits
     counts["accumulator_adds"] = adds - (sums if first else 0)
     counts["accumulator_buffer_write_bytes"] = _size_bytes(adds, machine.pe.accumulator_bits)
     counts["accumulator_buffer_read_bytes"] = _size_bytes(counts["accumulator_adds"], machine.pe.accumulator_bits)
@@ -42,7 +44,7 @@ def array_actions(
 
 
 def _operand_stays(machine: Machine, dataflow: Dataflow, tile: ArrayTile, stored: OperandBits) -> Counter[str]:
-    timing = ArrayTiming.of(machine.array, dataflow)
+    array, timing = machine.array, ArrayTiming.of(machine.array, dataflow)
     rows, columns = timing.rows, timing.columns
     down, right = timing.row_step_cycles, timing.column_step_cycles
     weights_stay = dataflow == "weight_stationary"
@@ -52,16 +54,15 @@ def _operand_stays(machine: Machine, dataflow: Dataflow, tile: ArrayTile, stored
         held_bits, moving_bits = moving_bits, held_bits
         across, stream = stream, across
     row_folds, column_folds = _lengths(tile.depth, rows), _lengths(across, columns)
-    held = moved = sums = 0
+    moved = sums = 0
     for used in row_folds:
-        moved += len(column_folds) * stream * (used * right * columns + down * _triangle(used))
-        for wide in column_folds:
-            hops = wide * _triangle(used + 1)
-            # Behind the wave, operands enter skewed, keep its pace, and are copied where they stay.
-            held += down * hops + right * _triangle(wide) * used + wide * used if timing.overlapped else hops
+        moved += len(column_folds) * stream * _enter(array, used, right * columns, down)
+    # Behind the wave, operands enter skewed, keep its pace, and are copied where they stay.
+    way, skew, kept = (down * rows, right, 1) if timing.overlapped else (rows, 0, 0)
+    held = tile.depth * sum(_enter(array, wide, way + kept, skew) for wide in column_folds)
     for wide in column_folds:
-        deskew = right * (wide * (columns - 1) - _triangle(wide))
-        sums += len(row_folds) * stream * (wide * down * rows + deskew)
+        through = wide * (down * rows + array.output_latency_cycles) + right * _waiting(wide, columns)
+        sums += len(row_folds) * stream * through
     held_reads = across * tile.depth
     moving_reads = len(column_folds) * stream * tile.depth
     weight_reads, activation_reads = (held_reads, moving_reads) if weights_stay else (moving_reads, held_reads)
@@ -74,15 +75,16 @@ def _operand_stays(machine: Machine, dataflow: Dataflow, tile: ArrayTile, stored
 
 
 def _results_stay(machine: Machine, tile: ArrayTile, stored: OperandBits) -> Counter[str]:
-    timing = ArrayTiming.of(machine.array, "output_stationary")
+    array, timing = machine.array, ArrayTiming.of(machine.array, "output_stationary")
     down, right = timing.row_step_cycles, timing.column_step_cycles
     row_folds, column_folds = _lengths(tile.pixels, timing.rows), _lengths(tile.channels, timing.columns)
-    activations = sum(used * right * timing.columns + down * _triangle(used) for used in row_folds)
-    weights = sum(used * down * timing.rows + right * _triangle(used) for used in column_folds)
+    activations = sum(_enter(array, used, right * timing.columns, down) for used in row_folds)
+    weights = sum(_enter(array, used, down * timing.rows, right) for used in column_folds)
     operand_bits = tile.depth * (
         activations * len(column_folds) * machine.pe.activation.bits + weights * len(row_folds) * machine.pe.weight.bits
     )
-    sums = tile.pixels * tile.channels * tile.depth
+    sums = tile.pixels * tile.channels * tile.depth * (1 + array.accumulate_latency_cycles)
+    sums += tile.pixels * tile.channels * array.output_latency_cycles
     sums += sum(_leaving(timing, height, width) for height in row_folds for width in column_folds)
     return Counter(
         operand_register_bits=tile.groups * operand_bits,
@@ -94,24 +96,35 @@ def _results_stay(machine: Machine, tile: ArrayTile, stored: OperandBits) -> Cou
     )
 
 
-def _leaving(timing: ArrayTiming, height: int, width: int) -> int:
-    """Registers that ``height`` x ``width`` results of a fold pass on their way out of the array, the edge included.
+def _enter(array: ArraySpec, lanes: int, way: int, skew: int) -> int:
+    """Registers that an operand in each of ``lanes`` passes: those in front of the array, and a ``way`` through it."""
+    return lanes * (array.input_latency_cycles + way) + skew * _triangle(lanes)
 
-    Behind the wave they leave through registers of their own, skewed, and are de-skewed at the edge; otherwise through
-    the registers in which they were summed up.
+
+def _leaving(timing: ArrayTiming, height: int, width: int) -> int:
+    """Registers that ``height`` x ``width`` results of a fold pass from where they were summed up to where all are out.
+
+    Behind the wave they are captured in shadow registers, leave through those of the PEs on their way and the hops
+    between them, skewed, and wait for one another at the edge. Otherwise they leave through the registers in which
+    they were summed up, and one at the edge.
     """
-    if timing.shift_out == "none":
-        return 0
-    lanes, used, places, others = width, height, timing.rows, timing.columns
-    step, other_step = timing.row_step_cycles, timing.column_step_cycles
-    if timing.shift_out == "right":
-        lanes, used, places, others = height, width, timing.columns, timing.rows
-        step, other_step = other_step, step
-    passed = _triangle(used) + used * (places - used)
-    if not timing.overlapped:
-        return lanes * (passed + used)
-    deskew = other_step * used * (lanes * (others - 1) - _triangle(lanes))
-    return lanes * (used + step * passed + used) + deskew
+    rows, columns, down, right = timing.rows, timing.columns, timing.row_step_cycles, timing.column_step_cycles
+    rows_wait, columns_wait = width * _waiting(height, rows), height * _waiting(width, columns)
+    match timing.shift_out, timing.overlapped:
+        case "down", True:
+            return height * width + (1 + down) * rows_wait + right * columns_wait
+        case "right", True:
+            return height * width + (1 + right) * columns_wait + down * rows_wait
+        case "none", True:
+            return down * rows_wait + right * columns_wait
+        case "none", False:
+            return 0
+    return height * width + (rows_wait if timing.shift_out == "down" else columns_wait)
+
+
+def _waiting(used: int, places: int) -> int:
+    """How many places lie behind each of the first ``used`` of them, all together."""
+    return used * (places - 1) - _triangle(used)
 
 
 def _lengths(size: int, step: int) -> list[int]:

@@ -1,21 +1,29 @@
 """Toggled bits: what the data makes of the array's registers.
 
-A register is clocked when a live value arrives and keeps its bits over bubbles, so what toggles is told by the
-sequence of values that passes it, whatever the clock. Registers that see the same sequence are counted together.
-The registers of an array with V cycles from row to row and H from column to column:
+The registers are those of the array's RTL. There every register is clocked in every cycle, and bubbles are zeros; here
+a register is clocked when a value arrives, and keeps its bits over bubbles, as if its clock were gated. So what toggles
+is told by the sequence of values that passes it, whatever the clock. A value that nobody waits for any more goes on as
+it does in the hardware, to the far edge of the array. Registers that see the same sequence are counted together.
 
-- the operand that moves right: H in each PE of the row, V * r in front of row r (skew);
-- the operand that stays: a chain down the column, one register in each PE that the operand passes or stops in. Double
-  buffered, there are V a row, H * c in front of column c, and the register that keeps it is another one, of two that
-  take turns from fold to fold;
-- the operand that moves down (outputs stay): V in each PE of the column, H * c in front of column c;
-- products: one in each PE;
-- sums that move down: V in each PE, through unused rows too, and H * (C - 1 - c) behind column c (de-skew);
-- sums that stay: one in each PE. Double buffered, results leave through a shadow register, V a row (H a column, if
-  they leave to the right), one at the edge and de-skew; otherwise through the registers of the sums themselves.
+The registers of an array with V cycles from row to row and H from column to column, and with the latencies I (input),
+O (output), M (multiplier) and A (accumulate) of its machine:
 
-Registers of input, output, multiplier and accumulate latencies see the same sequences again and are not counted, and
-every tile begins with cleared registers.
+- the operand that moves right: I + V * r in front of row r (skew), H in each PE of the row;
+- the operand that stays: I in front of each column, and one in each PE, a shift register down the column; the next
+  load pushes the last one out. Double buffered, I + H * c in front of column c, V in each PE, and two more that keep
+  the operand and take turns from fold to fold;
+- the operand that moves down (outputs stay): I + H * c in front of column c, V in each PE of the column;
+- products: M in each PE;
+- sums that move down: V in each PE, through unused rows too, and H * (C - 1 - c) + O behind column c (de-skew);
+- sums that stay: 1 + A in each PE, which all running sums pass. Results then leave
+    - double buffered and down: through a shadow register that captures them, V and the shadow register of each PE
+      below, and H * (C - 1 - c) + O behind column c. To the right, rows and columns change places;
+    - double buffered and over a bus: V * (R - 1 - r) + H * (C - 1 - c) + O behind PE(r, c);
+    - otherwise: through the last register of each PE's sums, one at the edge, and O (over a bus, O alone).
+
+Not counted: what travels beside the data (which bank, first and last of a fold, when to catch or capture, valid bits,
+addresses), a few bits a PE that change twice a fold; flags of overflows, which are for simulations; and initial sums
+(``accumulator_preload``), which are zeros. Every tile begins with cleared registers.
 """
 
 from __future__ import annotations
@@ -26,6 +34,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accel.arch.spec import ArraySpec, Dataflow
 from accel.arch.timing import ArrayTiming
 from accel.result import Activity
 from accel.sim import activity_kernels as kernels
@@ -44,14 +53,14 @@ class OperandWidths:
 
 
 def tile_activity(
-    timing: ArrayTiming, sums: Sums, widths: OperandWidths, activations: IntArray, weights: IntArray
+    spec: ArraySpec, dataflow: Dataflow, sums: Sums, widths: OperandWidths, activations: IntArray, weights: IntArray
 ) -> Activity:
     """Count the bits that toggle while one tile runs.
 
     Parameters
     ----------
-    timing, sums, widths
-        The array, its dataflow and its registers.
+    spec, dataflow, sums, widths
+        The array, and the widths of its registers.
     activations
         (k, m), as ``im2col.image_matrix`` makes them.
     weights
@@ -60,26 +69,31 @@ def tile_activity(
     Returns
     -------
     Activity
-        Toggled bits; and, as what was possible, the bits of every register each time it took a live value.
+        Toggled bits; and, as what was possible, the bits of every register each time it took a value. Products are
+        those of the multipliers; the registers behind these see the same ones.
     """
+    timing = ArrayTiming.of(spec, dataflow)
     array = Registers(
         timing.rows,
         timing.columns,
         timing.row_step_cycles,
         timing.column_step_cycles,
         timing.overlapped,
-        {"none": kernels.STAY, "down": kernels.DOWN, "right": kernels.RIGHT}[timing.shift_out],
+        {"none": kernels.BUS, "down": kernels.DOWN, "right": kernels.RIGHT}[timing.shift_out],
+        spec.input_latency_cycles,
+        spec.output_latency_cycles,
+        spec.accumulate_latency_cycles,
     )
     x, w = activations.astype(np.int32), weights.astype(np.int32)
     sum_widths = sums.partial_sum_bits, OVERFLOW[sums.overflow]
     product_bits = widths.activation + widths.weight
-    if timing.dataflow == "output_stationary":
+    if dataflow == "output_stationary":
         right = kernels.move_right(np.ascontiguousarray(x.T), w.shape[1], widths.activation, array)
         other = kernels.move_down(np.ascontiguousarray(w.T), x.shape[1], widths.weight, array)
         products, totals = kernels.keep_sums(np.ascontiguousarray(x.T), w, product_bits, *sum_widths, array)
     else:
         moving, held, moving_bits, held_bits = x, w, widths.activation, widths.weight
-        if timing.dataflow == "input_stationary":
+        if dataflow == "input_stationary":
             moving, held, moving_bits, held_bits = w, x, widths.weight, widths.activation
         right = kernels.move_right(moving, held.shape[1], moving_bits, array)
         other = kernels.load(held, held_bits, array)

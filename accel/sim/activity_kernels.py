@@ -14,7 +14,7 @@ import numpy.typing as npt
 from accel.sim.array_row import keep
 from accel.sim.jit import compiled
 
-STAY, DOWN, RIGHT = 0, 1, 2
+BUS, DOWN, RIGHT = 0, 1, 2
 """How results leave that stayed in the array."""
 
 IntArray = npt.NDArray[Any]
@@ -35,7 +35,13 @@ class Registers(NamedTuple):
     behind_wave: bool
     """Double buffered: loads and results travel behind the running wave."""
     leave: int
-    """STAY, DOWN or RIGHT."""
+    """BUS, DOWN or RIGHT."""
+    enter_latency: int
+    """I"""
+    exit_latency: int
+    """O"""
+    settle_latency: int
+    """A; where sums move, it is part of V."""
 
 
 @compiled
@@ -60,7 +66,7 @@ def move_right(matrix: IntArray, across: int, bits: int, array: Registers) -> Bi
     toggled = clocked = 0
     passes = (across + array.columns - 1) // array.columns
     for r in range(min(array.rows, matrix.shape[0])):
-        registers = array.row_step * r + array.column_step * array.columns
+        registers = array.enter_latency + array.row_step * r + array.column_step * array.columns
         content = np.int64(0)
         for _ in range(passes):
             for line in range(r, matrix.shape[0], array.rows):
@@ -79,7 +85,7 @@ def move_down(matrix: IntArray, down: int, bits: int, array: Registers) -> Bits:
     toggled = clocked = 0
     passes = (down + array.rows - 1) // array.rows
     for c in range(min(array.columns, matrix.shape[0])):
-        registers = array.column_step * c + array.row_step * array.rows
+        registers = array.enter_latency + array.column_step * c + array.row_step * array.rows
         content = np.int64(0)
         for line in range(c, matrix.shape[0], array.columns):
             for _ in range(passes):
@@ -96,30 +102,25 @@ def load(held: IntArray, bits: int, array: Registers) -> Bits:  # pragma: no cov
     """Operands that stay (k, columns), on their way down: the last row of a fold enters first."""
     mask = _mask(bits)
     toggled = clocked = 0
-    chain = np.zeros((array.rows, array.columns), np.int64)
-    kept = np.zeros((2, array.rows, array.columns), np.int64)
-    turn = 0
-    for column in range(0, held.shape[1], array.columns):
-        for k in range(0, held.shape[0], array.rows):
-            used = min(array.rows, held.shape[0] - k)
-            for c in range(min(array.columns, held.shape[1] - column)):
-                entering = np.int64(held[k + used - 1, column + c])
-                behind = np.int64(0)  # flips from each operand to the next that goes as far as row r
+    for c in range(min(array.columns, held.shape[1])):
+        registers = array.enter_latency + array.rows
+        if array.behind_wave:
+            registers = array.enter_latency + array.column_step * c + array.row_step * array.rows
+        content = np.int64(0)
+        kept = np.zeros((2, array.rows), np.int64)
+        turn = 0
+        for column in range(0, held.shape[1], array.columns):
+            for k in range(0, held.shape[0], array.rows):
+                used = min(array.rows, held.shape[0] - k) if column + c < held.shape[1] else 0
                 for r in range(used - 1, -1, -1):
                     value = np.int64(held[k + r, column + c])
-                    if r < used - 1:
-                        behind += _flips(np.int64(held[k + r + 1, column + c]), value, mask)
-                    registers = array.row_step if array.behind_wave else 1
-                    if array.behind_wave and r == 0:
-                        registers += array.column_step * c
-                    toggled += registers * (_flips(chain[r, c], entering, mask) + behind)
-                    clocked += registers * (used - r) * bits
-                    chain[r, c] = value
+                    toggled += registers * _flips(content, value, mask)
+                    content = value
                     if array.behind_wave:
-                        toggled += _flips(kept[turn, r, c], value, mask)
-                        clocked += bits
-                        kept[turn, r, c] = value
-            turn = 1 - turn
+                        toggled += _flips(kept[turn, r], value, mask)
+                        kept[turn, r] = value
+                clocked += (registers + (1 if array.behind_wave else 0)) * used * bits
+                turn = 1 - turn
     return toggled, clocked
 
 
@@ -151,11 +152,12 @@ def move_sums(
                     for c in range(width):
                         registers = array.row_step
                         if bottom:
-                            registers += array.column_step * (array.columns - 1 - c)
+                            registers += array.column_step * (array.columns - 1 - c) + array.exit_latency
                         sum_flips += registers * _flips(sums[r, c], total[c], sum_mask)
                         sums[r, c] = total[c]
             for c in range(width):
                 registers = array.row_step * array.rows + array.column_step * (array.columns - 1 - c)
+                registers += array.exit_latency
                 clocked += registers * stream * sum_bits
     macs = stream * depth * held.shape[1]
     return (product_flips, macs * product_bits), (sum_flips, clocked)
@@ -170,7 +172,8 @@ def keep_sums(
     results, depth = rows.shape
     products = np.zeros((array.rows, array.columns), np.int64)
     sums = np.zeros((array.rows, array.columns), np.int64)
-    shadows = np.zeros((array.rows, array.columns), np.int64)
+    # What the last register of a PE's sums holds: the same, until results shift through it.
+    last = np.zeros((array.rows, array.columns), np.int64)
     way = np.zeros((array.rows, array.columns), np.int64)
     product_flips = 0
     toggled = clocked = 0
@@ -187,58 +190,95 @@ def keep_sums(
                         products[r, c] = product
                         before = sums[r, c] if k > 0 else np.int64(0)
                         total = keep(before + product, overflow, sum_bits)
-                        toggled += _flips(sums[r, c], total, sum_mask)
-                        sums[r, c] = total
-            clocked += height * width * depth
-            if array.leave != STAY:
-                more = _leave(sums, shadows, way, height, width, sum_mask, array)
-                toggled += more[0]
-                clocked += more[1]
+                        toggled += array.settle_latency * _flips(sums[r, c], total, sum_mask)
+                        toggled += _flips(last[r, c], total, sum_mask)
+                        sums[r, c] = last[r, c] = total
+            clocked += (1 + array.settle_latency) * height * width * depth
+            if array.leave == BUS:
+                more = _leave_over_bus(sums, way, height, width, sum_mask, array)
+            elif array.behind_wave:
+                more = _leave_behind_wave(sums, way, height, width, sum_mask, array)
+            else:
+                more = _leave_in_place(last, way, height, width, sum_mask, array)
+            toggled += more[0]
+            clocked += more[1]
     macs = results * depth * columns.shape[1]
     return (product_flips, macs * product_bits), (toggled, clocked * sum_bits)
 
 
 @compiled
-def _leave(
-    sums: IntArray, shadows: IntArray, way: IntArray, height: int, width: int, mask: Integer, array: Registers
+def _leave_over_bus(
+    sums: IntArray, way: IntArray, height: int, width: int, mask: Integer, array: Registers
 ) -> Bits:  # pragma: no cover
-    """Results of one fold on their way out: (bits toggled, registers clocked)."""
+    """Results of one fold on their way out, each through registers of its own: (bits toggled, registers clocked)."""
     toggled = clocked = 0
-    if array.behind_wave:
-        for r in range(height):
-            for c in range(width):
-                toggled += _flips(shadows[r, c], sums[r, c], mask)
-                shadows[r, c] = sums[r, c]
-        clocked += height * width
+    for r in range(height):
+        for c in range(width):
+            registers = array.exit_latency
+            if array.behind_wave:
+                registers += array.row_step * (array.rows - 1 - r) + array.column_step * (array.columns - 1 - c)
+            toggled += registers * _flips(way[r, c], sums[r, c], mask)
+            clocked += registers
+            way[r, c] = sums[r, c]
+    return toggled, clocked
+
+
+@compiled
+def _leave_behind_wave(
+    sums: IntArray, way: IntArray, height: int, width: int, mask: Integer, array: Registers
+) -> Bits:  # pragma: no cover
+    """The same through shadow registers, whose contents are in ``way``, and the hops between them."""
+    toggled = clocked = 0
     down = array.leave == DOWN
     lanes, used, places = (width, height, array.rows) if down else (height, width, array.columns)
+    hop, skew, others = array.row_step, array.column_step, array.columns
+    if not down:
+        hop, skew, others = skew, hop, array.rows
     for lane in range(lanes):
-        line = sums[:, lane] if down else sums[lane, :]
-        steps = way[:, lane] if down else way[lane, :]
-        results = line[:used].copy()
+        results = sums[:, lane] if down else sums[lane, :]
+        shadows = way[:, lane] if down else way[lane, :]
         behind = np.int64(0)  # flips from each result to the next that passes the place
         for place in range(places):
+            nearest = min(place, used - 1)
             if 0 < place < used:
                 behind += _flips(results[place], results[place - 1], mask)
-            nearest = min(place, used - 1)
-            edge = place == places - 1
-            if array.behind_wave:
-                registers = array.row_step if down else array.column_step
-                if edge:
-                    others = array.columns if down else array.rows
-                    registers = 1 + (array.column_step if down else array.row_step) * (others - 1 - lane)
-            else:
-                registers = 1 if edge else 0
-            toggled += registers * (_flips(steps[place], results[nearest], mask) + behind)
+            # The shadow register, and the hops behind it or the way from the edge: the same results pass them all.
+            registers = 1 + hop
+            if place == places - 1:
+                registers = 1 + skew * (others - 1 - lane) + array.exit_latency
+            toggled += registers * (_flips(shadows[place], results[nearest], mask) + behind)
             clocked += registers * (nearest + 1)
-            steps[place] = results[0]
-        if not array.behind_wave:
-            behind = np.int64(0)
-            for place in range(1, places):
-                nearest = min(place, used) - 1
-                if 0 < nearest == place - 1:
-                    behind += _flips(results[nearest], results[nearest - 1], mask)
-                toggled += _flips(line[place], results[nearest], mask) + behind
-                clocked += nearest + 1
-                line[place] = results[0]
+            shadows[place] = results[0]
+    return toggled, clocked
+
+
+@compiled
+def _leave_in_place(
+    sums: IntArray, way: IntArray, height: int, width: int, mask: Integer, array: Registers
+) -> Bits:  # pragma: no cover
+    """The same through the registers of the sums and those behind the edge, whose contents are in ``way``."""
+    toggled = clocked = 0
+    down = array.leave == DOWN
+    lanes, used, places = (width, height, array.rows) if down else (height, width, array.columns)
+    registers = 1 + array.exit_latency
+    for lane in range(lanes):
+        line = sums[:, lane] if down else sums[lane, :]
+        edge = way[places - 1, lane] if down else way[lane, places - 1]
+        results = line[:used].copy()
+        behind = np.int64(0)  # flips from each result to the next that passes the place
+        for place in range(1, places):
+            nearest = min(place, used) - 1
+            if 0 < nearest == place - 1:
+                behind += _flips(results[nearest], results[nearest - 1], mask)
+            toggled += _flips(line[place], results[nearest], mask) + behind
+            clocked += nearest + 1
+            line[place] = results[0]
+        if used == places and used > 1:
+            behind += _flips(results[used - 1], results[used - 2], mask)
+        toggled += registers * (_flips(edge, results[used - 1], mask) + behind)
+        clocked += registers * used
+        if down:
+            way[places - 1, lane] = results[0]
+        else:
+            way[lane, places - 1] = results[0]
     return toggled, clocked

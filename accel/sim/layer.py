@@ -171,7 +171,7 @@ class ArrayLayer:
         pe = self.machine.pe
         activations = self.activation_matrix(tile, group, image, box)
         widths = OperandWidths(activation=pe.activation.bits, weight=pe.weight.bits)
-        return tile_activity(self.timing, self.sums, widths, activations, weights)
+        return tile_activity(self.machine.array, self.timing.dataflow, self.sums, widths, activations, weights)
 
     def _channels_of(self, group: int, tile: ArrayTile, image: IntArray, box: Region) -> IntArray:
         channels = self.op.sizes["c"]

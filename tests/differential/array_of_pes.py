@@ -14,6 +14,9 @@ from tests.differential.sequencer import Sequencer
 
 Matrix = npt.NDArray[np.int64]
 
+NEXT_TILE = -1
+"""The fold of a load that follows the last one, and pushes out what a column's shift register still holds."""
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -47,6 +50,8 @@ class Outcome:
     overflows: int
     operands: Meter
     products: Meter
+    pipeline: Meter
+    """Registers behind the multipliers."""
     sums: Meter
 
 
@@ -72,13 +77,13 @@ class Array(ABC):
         self.registers: list[Register] = []
         self.moving_meter, self.other_meter = Meter(bits[0]), Meter(bits[1])
         self.product_meter, self.sum_meter = Meter(sum(bits)), Meter(self.inner.bits)
+        self.pipeline_meter = Meter(sum(bits))
         self.v, self.h = self.row_step(), array.horizontal_hop_latency_cycles
-        self.skew_rows = [self.chain(self.v * r, self.moving_meter) for r in range(self.rows)]
+        self.entry = array.input_latency_cycles
+        self.skew_rows = [self.chain(self.entry + self.v * r, self.moving_meter) for r in range(self.rows)]
         self.right = self.grid(self.h, self.moving_meter)
         self.product = self.grid(1, self.product_meter)
-        self.multiplier = self.grid(array.multiplier_latency_cycles)
-        self.load_entry = self.chain(array.input_latency_cycles)
-        self.stream_entry = self.chain(array.input_latency_cycles)
+        self.multiplier = self.grid(array.multiplier_latency_cycles, self.pipeline_meter)
         self.overflows = 0
         self.arrived = [0] * len(folds)
         self.first_row_at = self.last_at = -1
@@ -110,8 +115,10 @@ class Array(ABC):
             now += 1
             assert now < 20_000, "stuck"
         cycles = now
-        while any(register.token for register in self.registers) and now < cycles + 1000:
-            self.step(now, None, None)  # operands behind the last result run out of the array
+        for row in range(self.load_cycles):
+            self.step(now, Token(0, NEXT_TILE, row), None)
+            now += 1
+        while self.step(now, None, None):  # operands behind the last result run out of the array
             now += 1
         operands = Meter(
             0,
@@ -119,15 +126,16 @@ class Array(ABC):
             self.moving_meter.toggled + self.other_meter.toggled,
         )
         first = self.first_row_at + 1 - sequencer.streams_began[0]
-        return Outcome(self.accumulators, cycles, first, self.overflows, operands, self.product_meter, self.sum_meter)
+        meters = operands, self.product_meter, self.pipeline_meter, self.sum_meter
+        return Outcome(self.accumulators, cycles, first, self.overflows, *meters)
 
-    def step(self, now: int, load: Token | None, stream: Token | None) -> None:
-        self.clock(now, self.load_entry.through(load), self.stream_entry.through(stream))
-        for register in self.registers:
-            register.tick()
+    def step(self, now: int, load: Token | None, stream: Token | None) -> bool:
+        """One clock; whether anything moved in it."""
+        self.clock(now, load, stream)
+        return any([register.tick() for register in self.registers])
 
     def moving_operand(self, r: int, c: int, stream: Token | None) -> Token | None:
-        """The operand in front of PE(r, c) in this clock; it goes on to the right."""
+        """The operand in front of PE(r, c) in this clock, ``stream`` entering; it goes on to the right."""
         if c > 0:
             token = self.right[r][c - 1].out
         else:

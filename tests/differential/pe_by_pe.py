@@ -9,7 +9,7 @@ result.
 from __future__ import annotations
 
 from accel.arch.spec import ArraySpec
-from tests.differential.array_of_pes import Array, Fold, Matrix, Outcome
+from tests.differential.array_of_pes import NEXT_TILE, Array, Fold, Matrix, Outcome
 from tests.differential.registers import Adder, Token
 
 
@@ -29,14 +29,16 @@ class OperandStays(Array):
         super().__init__(array, folds, accumulators, bits, adders)
         self.load_cycles = self.rows
         behind = 1 if self.behind_wave else 0
-        self.skew_columns = [self.chain(self.h * c * behind, self.other_meter) for c in range(self.columns)]
+        skew = [self.entry + self.h * c * behind for c in range(self.columns)]
+        self.skew_columns = [self.chain(length, self.other_meter) for length in skew]
+        self.load_entry = self.chain(self.entry)
         self.down = self.grid(self.v if self.behind_wave else 1, self.other_meter)
         self.banks = [self.grid(behind, self.other_meter) for _ in range(2)]
         self.sums = self.grid(self.v, self.sum_meter)
         late = [self.h * (self.columns - 1 - c) for c in range(self.columns)]
-        self.deskew = [self.chain(length, self.sum_meter) for length in late]
         # A sum is out when it enters the last of its registers.
-        self.exit = [self.chain(self.v - 1 + length + array.output_latency_cycles) for length in late]
+        self.bottom = [self.chain(self.v - 1) for _ in late]
+        self.exit = [self.chain(length + array.output_latency_cycles, self.sum_meter) for length in late]
 
     def row_step(self) -> int:
         return self.array.vertical_hop_latency_cycles + self.array.accumulate_latency_cycles
@@ -45,36 +47,29 @@ class OperandStays(Array):
         return fold.stream * fold.columns
 
     def clock(self, now: int, load: Token | None, stream: Token | None) -> None:
+        shift = self.load_entry.through(load) is not None
         for c in range(self.columns):
-            self.load_column(c, load)
+            self.load_column(c, load, shift)
             for r in range(self.rows):
                 moving = self.moving_operand(r, c, stream)
                 product = self.multiply(r, c, moving, self.held_operand(r, c, moving))
                 total = self.accumulate(r, c, product)
-            self.deskew[c].through(self.sums[-1][c].out)
-            done = self.exit[c].through(total)
+            done = self.exit[c].through(self.bottom[c].through(total))
             if done is not None:
                 self.arrive(now, done)
 
-    def load_column(self, c: int, load: Token | None) -> None:
-        """Rows of the held operand enter from above, the last row first."""
+    def load_column(self, c: int, load: Token | None, shift: bool) -> None:
+        """Rows of the held operand enter from above, the last row first, and go on to the bottom."""
         token = None
-        if load is not None:
+        if load is not None and load.fold != NEXT_TILE:
             row, fold = self.rows - 1 - load.index, self.folds[load.fold]
             if row < len(fold.other) and c < fold.columns:
                 token = Token(int(fold.other[row, c]), load.fold, row)
-        if not self.behind_wave:
-            for r in range(self.rows if load is not None else 0):
-                above = token if r == 0 else self.down[r - 1][c].out
-                # What the fold before left behind is shifted out of the way, but no longer live.
-                live = above is not None and load is not None and above.fold == load.fold
-                self.down[r][c].through(above if live else None)
-            return
         token = self.skew_columns[c].through(token)
+        if not self.behind_wave and not shift:
+            return
         for r in range(self.rows):
-            if token is not None and token.index < r:
-                token = None  # it has found its row
-            if token is not None and token.index == r:
+            if self.behind_wave and token is not None and token.index == r:
                 self.banks[token.fold % 2][r][c].through(token)
             below = self.down[r][c].out
             self.down[r][c].through(token)
@@ -113,27 +108,26 @@ class ResultStays(Array):
         super().__init__(array, folds, accumulators, bits, adders)
         self.load_cycles = array.rows if array.accumulator_preload else 0
         self.shift_cycles = {"down": self.rows, "right": self.columns, "none": 0}[array.shift_out]
-        self.skew_columns = [self.chain(self.h * c, self.other_meter) for c in range(self.columns)]
+        self.skew_columns = [self.chain(self.entry + self.h * c, self.other_meter) for c in range(self.columns)]
         self.down = self.grid(self.v, self.other_meter)
-        self.sum = self.grid(1, self.sum_meter)
-        self.adder = self.grid(array.accumulate_latency_cycles)
+        latency = array.accumulate_latency_cycles
+        self.before: list[list[Token | None]] = self.nothing()
+        # Sums pass these registers, in the last of which they settle; until then nothing takes them.
+        self.settling = self.grid(latency, self.sum_meter)
+        self.settled = self.grid(1, self.sum_meter)
         leaves = self.behind_wave and array.shift_out != "none"
+        self.captures = self.grid(1)
         self.shadow = self.grid(1 if leaves else 0, self.sum_meter)
-        self.countdown = [[0] * self.columns for _ in range(self.rows)]
         hop = {"down": self.v, "right": self.h, "none": 0}[array.shift_out]
-        self.way_out = self.grid(hop if leaves else 0, self.sum_meter)
-        self.edge = self.grid(1 if array.shift_out != "none" else 0, self.sum_meter)
+        self.hop = self.grid(hop if leaves else 0, self.sum_meter)
+        self.edge = self.grid(1 if not self.behind_wave and array.shift_out != "none" else 0, self.sum_meter)
+        # A result is out when it enters the last of its registers.
         self.exit = [
-            [self.chain(self.late(r, c) + array.output_latency_cycles) for c in range(self.columns)]
-            for r in range(self.rows)
-        ]
-        metered = self.sum_meter if leaves else None
-        self.deskew = [
-            [self.chain(self.late(r, c) if leaves else 0, metered) for c in range(self.columns)]
+            [self.chain(self.late(r, c) + array.output_latency_cycles, self.sum_meter) for c in range(self.columns)]
             for r in range(self.rows)
         ]
         corner = self.v * (self.rows - 1) + self.h * (self.columns - 1)
-        self.end_of_fold = self.chain(corner + array.multiplier_latency_cycles + array.accumulate_latency_cycles)
+        self.end_of_fold = self.chain(self.entry + corner + array.multiplier_latency_cycles + latency)
         self.done = self.nothing()
         self.shifts_left = 0
 
@@ -154,8 +148,6 @@ class ResultStays(Array):
         return fold.rows * fold.columns
 
     def clock(self, now: int, load: Token | None, stream: Token | None) -> None:
-        if self.behind_wave and self.array.shift_out != "none":
-            self.leave_behind_the_wave(now)
         for c in range(self.columns):
             for r in range(self.rows):
                 moving = self.moving_operand(r, c, stream)
@@ -176,23 +168,21 @@ class ResultStays(Array):
         return token
 
     def accumulate(self, now: int, r: int, c: int, product: Token | None) -> None:
-        final = None
+        total = None
         if product is not None:
-            before = self.sum[r][c].out
+            before = self.before[r][c]
             assert product.index == 0 or (before is not None and before.fold == product.fold)
             start = 0 if product.index == 0 or before is None else before.value
-            total = Token(self.add(start, product.value), product.fold, r, column=c)
-            self.sum[r][c].through(total)
-            final = total if product.last else None
-        final = self.adder[r][c].through(final)
+            total = Token(self.add(start, product.value), product.fold, r, product.last, column=c)
+            self.before[r][c] = total
+        settling = self.settling[r][c].through(total)
+        if settling is not None:
+            self.settled[r][c].through(settling)
+        final = settling if settling is not None and settling.last else None
         if self.behind_wave and self.array.shift_out == "none":
             self.take(now, r, c, final)
-        elif final is not None and self.behind_wave:
-            assert self.countdown[r][c] == 0, "the fold before is still in the shadow register"
-            self.shadow[r][c].through(final)
-            # One result a clock leaves a column (or row): those nearest to the edge first.
-            ahead = self.rows - 1 - r if self.array.shift_out == "down" else self.columns - 1 - c
-            self.countdown[r][c] = ahead + 1
+        elif self.behind_wave:
+            self.leave_behind_the_wave(now, r, c, self.captures[r][c].through(final))
         elif final is not None:
             self.done[r][c] = final
 
@@ -205,22 +195,16 @@ class ResultStays(Array):
             return (r - 1, c) if r > 0 else None
         return (r, c - 1) if c > 0 else None
 
-    def leave_behind_the_wave(self, now: int) -> None:
-        for r in range(self.rows):
-            for c in range(self.columns):
-                before = self.neighbour(r, c)
-                token = None if before is None else self.way_out[before[0]][before[1]].out
-                if self.countdown[r][c] > 0:
-                    self.countdown[r][c] -= 1
-                    if self.countdown[r][c] == 0:
-                        assert token is None, "two results on one way"
-                        token = self.shadow[r][c].out
-                if self.at_edge(r, c):
-                    self.deskew[r][c].through(self.edge[r][c].out)
-                    self.edge[r][c].through(token)
-                    self.take(now, r, c, token)
-                else:
-                    self.way_out[r][c].through(token)
+    def leave_behind_the_wave(self, now: int, r: int, c: int, captured: Token | None) -> None:
+        """A shadow register takes its PE's result when that has settled, and otherwise what the one before held."""
+        before = self.neighbour(r, c)
+        passing = None if before is None else self.hop[r][c].through(self.shadow[before[0]][before[1]].out)
+        assert captured is None or passing is None, "two results on one way"
+        assert captured is None or captured == self.settled[r][c].out
+        token = passing if captured is None else captured
+        self.shadow[r][c].through(token)
+        if self.at_edge(r, c):
+            self.take(now, r, c, token)
 
     def leave_when_all_are_done(self, now: int, stream: Token | None) -> None:
         """Once the last PE is through, the registers of the sums themselves become a shift register."""
@@ -233,7 +217,7 @@ class ResultStays(Array):
                     before = self.neighbour(r, c)
                     if before is not None and self.done[before[0]][before[1]] is not None:
                         arriving[r][c] = self.done[before[0]][before[1]]
-                        self.sum[r][c].through(arriving[r][c])
+                        self.settled[r][c].through(arriving[r][c])
                     if self.at_edge(r, c) and self.done[r][c] is not None:
                         leaving[r][c] = self.done[r][c]
                         self.edge[r][c].through(leaving[r][c])

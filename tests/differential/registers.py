@@ -42,9 +42,10 @@ class Register:
         assert not self.waiting, "two drivers"
         self.waiting.append(token)
 
-    def tick(self) -> None:
+    def tick(self) -> bool:
+        """Whether a token arrived."""
         if not self.waiting:
-            return
+            return False
         self.token = self.waiting.pop()
         if self.token is not None:
             if self.meter is not None:
@@ -52,6 +53,7 @@ class Register:
                 mask = (1 << self.meter.bits) - 1
                 self.meter.toggled += ((self.bits ^ self.token.value) & mask).bit_count()
             self.bits = self.token.value
+        return self.token is not None
 
 
 class Chain:

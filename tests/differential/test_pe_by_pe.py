@@ -119,9 +119,12 @@ def test_kernels_and_laws(case: Case) -> None:
     assert counts.overflows == seen.overflows
 
     widths = OperandWidths(case.activation.bits, case.weight.bits)
-    activity = tile_activity(timing, case.sums, widths, activations.T, weights)
+    activity = tile_activity(case.array, case.dataflow, case.sums, widths, activations.T, weights)
     assert (activity.operand_bits, activity.operand_bits_possible) == (seen.operands.toggled, seen.operands.clocked)
     assert (activity.product_bits, activity.product_bits_possible) == (seen.products.toggled, seen.products.clocked)
+    latency = case.array.multiplier_latency_cycles
+    assert seen.pipeline.toggled == latency * activity.product_bits
+    assert seen.pipeline.clocked == latency * activity.product_bits_possible
     assert (activity.sum_bits, activity.sum_bits_possible) == (seen.sums.toggled, seen.sums.clocked)
 
     assert seen.cycles == timing.sequence_cycles([layout.stream] * counts.folds)

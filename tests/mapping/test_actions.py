@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.arch.timing import ArrayTiming
 from accel.mapping.actions import OperandBits, array_actions
 from accel.mapping.mapping import ArrayTile
 from accel.sim.activity import OperandWidths, tile_activity
@@ -32,23 +31,24 @@ def tile_of(groups: int, pixels: int, channels: int, depth: int) -> ArrayTile:
     columns=st.integers(1, 6),
     vertical=st.integers(1, 2),
     horizontal=st.integers(1, 2),
-    latency=st.integers(0, 1),
+    latencies=st.tuples(*[st.integers(0, 2)] * 4),
     shift_out=st.sampled_from(["down", "right", "none"]),
     sizes=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)),
 )
 def test_register_bits_are_those_of_the_registers_that_the_data_would_write(
-    dataflow, overlap, rows, columns, vertical, horizontal, latency, shift_out, sizes
+    dataflow, overlap, rows, columns, vertical, horizontal, latencies, shift_out, sizes
 ) -> None:
+    names = ("input_latency_cycles", "output_latency_cycles", "multiplier_latency_cycles", "accumulate_latency_cycles")
     fields = {
         "vertical_hop_latency_cycles": vertical,
         "horizontal_hop_latency_cycles": horizontal,
-        "accumulate_latency_cycles": latency if dataflow != "output_stationary" else 0,
         "shift_out": shift_out,
-    }
+    } | dict(zip(names, latencies, strict=True))
     arch = machine(rows, columns, dataflow, overlap, weight="int5", activation="int6", array=fields, pe=PE)
     pixels, channels, depth = sizes
     seen = tile_activity(
-        ArrayTiming.of(arch.array, dataflow),
+        arch.array,
+        dataflow,
         Sums(20, 32, "wrap"),
         WIDTHS,
         np.ones((depth, pixels), np.int8),
@@ -56,6 +56,7 @@ def test_register_bits_are_those_of_the_registers_that_the_data_would_write(
     )
     counts = array_actions(arch, dataflow, tile_of(3, *sizes), True, OperandBits(5, 6))
     assert counts["operand_register_bits"] == 3 * seen.operand_bits_possible
+    assert counts["product_register_bits"] == 3 * fields["multiplier_latency_cycles"] * seen.product_bits_possible
     assert counts["sum_register_bits"] == 3 * seen.sum_bits_possible
 
 

@@ -75,15 +75,14 @@ def test_fold_shape(dataflow, expected) -> None:
 def test_actions_of_a_full_weight_stationary_fold_by_hand() -> None:
     """4x4 weights, 10 pixels, 8-bit operands, 32-bit sums, double buffered.
 
-    Weights: row r passes r + 1 registers on its way in, 1 + 2 + 3 + 4 = 10 a column, and one shadow-to-active copy a
-    PE, 4 a column; they enter skewed, 4 through 0 + 1 + 2 + 3 registers: (4 columns * 14 + 24) * 8 bits. Activations:
-    10 pixels * (4 rows * 4 columns + skew 0 + 1 + 2 + 3) * 8 bits. Sums: 10 * (4 columns * 4 rows + de-skew 3 + 2 + 1
-    + 0) * 32 bits.
+    Weights: each passes a register in each of 4 rows and is kept in one; they enter skewed, 4 through 0 + 1 + 2 + 3
+    registers: (16 * 5 + 24) * 8 bits. Activations: 10 pixels * (4 rows * 4 columns + skew 0 + 1 + 2 + 3) * 8 bits.
+    Sums: 10 * (4 columns * 4 rows + de-skew 3 + 2 + 1 + 0) * 32 bits.
     """
     tile = ArrayTile((0, 1), (0, 1), (0, 1), (0, 10), (0, 4), (0, 4))
     counts = array_actions(machine(4, 4), "weight_stationary", tile, True, OperandBits(8, 8))
     assert counts["macs"] == 160
-    assert counts["operand_register_bits"] == (4 * 14 + 24) * 8 + 10 * (16 + 6) * 8
+    assert counts["operand_register_bits"] == (16 * 5 + 24) * 8 + 10 * (16 + 6) * 8
     assert counts["sum_register_bits"] == 10 * (16 + 6) * 32
     assert counts["weight_buffer_read_bytes"] == 16
     assert counts["activation_buffer_read_bytes"] == 40
@@ -97,13 +96,13 @@ def test_actions_of_a_full_weight_stationary_fold_by_hand() -> None:
 def test_actions_of_a_full_output_stationary_fold_by_hand() -> None:
     """4x4 outputs, k = 10: each operand passes 4 PEs and its skew; each PE adds 10 times.
 
-    Then the 16 results are copied, and row r passes the 3 - r rows below it (3 + 2 + 1 + 0 a column), the edge, and
-    the de-skew of its column, 3 + 2 + 1 + 0 a row: 16 + 24 + 16 + 24.
+    Then the 16 results are captured, and row r passes a hop and a shadow register in each of the 3 - r rows below it
+    (3 + 2 + 1 + 0 a column), and the de-skew of its column, 3 + 2 + 1 + 0 a row: 16 + 2 * 24 + 24.
     """
     tile = ArrayTile((0, 1), (0, 1), (0, 1), (0, 4), (0, 4), (0, 10))
     counts = array_actions(machine(4, 4, "output_stationary"), "output_stationary", tile, True, OperandBits(8, 8))
     assert counts["operand_register_bits"] == 2 * 10 * (16 + 6) * 8
-    assert counts["sum_register_bits"] == (16 * 10 + 16 + 24 + 16 + 24) * 32
+    assert counts["sum_register_bits"] == (16 * 10 + 16 + 2 * 24 + 24) * 32
     assert counts["weight_buffer_read_bytes"] == counts["activation_buffer_read_bytes"] == 40
 
 
