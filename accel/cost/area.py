@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+from accel.arch.registers import Words, edge_registers, pe_registers, result_lanes
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology
 from accel.cost.requantizer import requantizer_parts
@@ -25,44 +28,35 @@ def area_of(machine: Machine, technology: Technology) -> Area:
 def pe_um2(machine: Machine, technology: Technology) -> float:
     """One processing element: multiplier, adder, registers."""
     pe = machine.pe
-    arithmetic = technology.multiplier_um2(pe.weight.bits, pe.activation.bits) + technology.adder_um2(
-        pe.partial_sum_bits
+    return (
+        technology.multiplier_um2(pe.weight.bits, pe.activation.bits)
+        + sum_adder_um2(machine, technology, pe.partial_sum_bits)
+        + technology.register_um2(pe_register_bits(machine))
     )
-    return arithmetic + technology.register_um2(pe_register_bits(machine))
 
 
 def pe_register_bits(machine: Machine) -> int:
-    """Register bits in one PE; a machine with several dataflows has for each operand what the hungriest one needs.
+    """Register bits in one PE; a machine with several dataflows has of each register what the hungriest one needs."""
+    words = [pe_registers(machine.array, dataflow) for dataflow in machine.array.dataflow]
+    return functools.reduce(Words.or_more, words).bits(machine.pe)
 
-    A moving operand has one register for each cycle of its hop. A stationary operand has one, and two more when
-    double buffered: the shadow, and the pipeline register of its own way down. Moving sums have one for each cycle of
-    their hop; sums that stay have one, and another to shift out behind the next ones when double buffered. Latencies
-    of multiplier and adder are registers of the product and the sum.
-    """
-    array, pe = machine.array, machine.pe
-    doubled = array.overlap == "double_buffered"
-    held, down, right = (3 if doubled else 1), array.vertical_hop_latency_cycles, array.horizontal_hop_latency_cycles
-    words = {
-        "weight_stationary": (held, right, down),
-        "input_stationary": (right, held, down),
-        "output_stationary": (down, right, 2 if doubled else 1),
-    }
-    weights, activations, sums = (max(words[dataflow][part] for dataflow in array.dataflow) for part in range(3))
-    product_bits = pe.weight.bits + pe.activation.bits
-    return (
-        weights * pe.weight.bits
-        + activations * pe.activation.bits
-        + array.multiplier_latency_cycles * product_bits
-        + (sums + array.accumulate_latency_cycles) * pe.partial_sum_bits
-    )
+
+def sum_adder_um2(machine: Machine, technology: Technology, bits: int) -> float:
+    """An adder of sums; one that saturates also chooses between its sum and the bound."""
+    saturation = technology.multiplexer_um2(bits) if machine.pe.overflow == "saturate" else 0.0
+    return technology.adder_um2(bits) + saturation
 
 
 def _array_um2(machine: Machine, technology: Technology) -> float:
-    """The PEs, and the triangles of registers that skew operands in front of the array and align sums behind it."""
-    rows, columns = machine.array.rows, machine.array.columns
-    skew_bits = rows * (rows - 1) // 2 * machine.pe.activation.bits
-    align_bits = columns * (columns - 1) // 2 * machine.pe.partial_sum_bits
-    return rows * columns * pe_um2(machine, technology) + technology.register_um2(skew_bits + align_bits)
+    """The PEs, the registers around them, and the adders that add results to the accumulators."""
+    array = machine.array
+    edges = functools.reduce(Words.or_more, [edge_registers(array, dataflow) for dataflow in array.dataflow])
+    lanes = max(result_lanes(array, dataflow) for dataflow in array.dataflow)
+    return (
+        array.rows * array.columns * pe_um2(machine, technology)
+        + technology.register_um2(edges.bits(machine.pe))
+        + lanes * sum_adder_um2(machine, technology, machine.pe.accumulator_bits)
+    )
 
 
 def _lane_um2(machine: Machine, technology: Technology) -> float:

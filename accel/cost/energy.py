@@ -26,9 +26,10 @@ def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology:
         Picojoules by component; the total is their sum.
     """
     pe, buffers = machine.pe, machine.buffers
-    mac_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits) + technology.add_pj(pe.partial_sum_bits)
+    multiply_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits)
+    mac_pj = multiply_pj + _sum_pj(machine, technology, pe.partial_sum_bits)
     return Energy(
-        mac_pj=actions.macs * mac_pj + actions.accumulator_adds * technology.add_pj(pe.accumulator_bits),
+        mac_pj=actions.macs * mac_pj + actions.accumulator_adds * _sum_pj(machine, technology, pe.accumulator_bits),
         registers_pj=technology.register_pj(
             actions.operand_register_bits + actions.product_register_bits + actions.sum_register_bits
         ),
@@ -67,11 +68,11 @@ def activity_energy(
     products = _relative(activity.product_bits, activity.product_bits_possible)
     sums = _relative(activity.sum_bits, activity.sum_bits_possible)
     multiply_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits)
-    add_pj = technology.add_pj(pe.partial_sum_bits)
+    add_pj = _sum_pj(machine, technology, pe.partial_sum_bits)
     return Energy(
         mac_pj=(
             actions.macs * (multiply_pj * products + add_pj * sums)
-            + actions.accumulator_adds * technology.add_pj(pe.accumulator_bits)
+            + actions.accumulator_adds * _sum_pj(machine, technology, pe.accumulator_bits)
         ),
         registers_pj=(
             technology.register_pj(actions.operand_register_bits) * operands
@@ -96,6 +97,12 @@ def leakage_mw(machine: Machine, technology: Technology) -> float:
     sram_mm2 = area.total_mm2 - logic_mm2
     figures = technology.leakage
     return logic_mm2 * figures.logic_mw_per_mm2.value + sram_mm2 * figures.sram_mw_per_mm2.value
+
+
+def _sum_pj(machine: Machine, technology: Technology, bits: int) -> float:
+    """One addition to a sum; where sums saturate, also the choice between it and the bound."""
+    saturation_pj = technology.multiplex_pj(bits) if machine.pe.overflow == "saturate" else 0.0
+    return technology.add_pj(bits) + saturation_pj
 
 
 def _buffer_pj(buffer: BufferSpec, read_bytes: int, write_bytes: int, technology: Technology) -> float:

@@ -33,31 +33,22 @@ def with_types(weight_bits: int, activation_bits: int, sum_bits: int, **array: o
     return machine.model_copy(update={"pe": pe})
 
 
-@pytest.mark.parametrize(
-    ("array", "bits"),
-    [
-        ({"overlap": "none"}, 4 + 8 + 32),
-        ({}, 3 * 4 + 8 + 32),  # active, shadow and passing weight
-        ({"dataflow": ("input_stationary",)}, 4 + 3 * 8 + 32),
-        ({"dataflow": ("output_stationary",)}, 4 + 8 + 2 * 32),  # the sum, and the one that shifts out
-        ({"dataflow": ("output_stationary",), "overlap": "none"}, 4 + 8 + 32),
-        ({"dataflow": ("weight_stationary", "output_stationary")}, 3 * 4 + 8 + 2 * 32),
-        ({"multiplier_latency_cycles": 2}, 3 * 4 + 8 + 32 + 2 * 12),
-        ({"accumulate_latency_cycles": 1}, 3 * 4 + 8 + 2 * 32),
-        ({"vertical_hop_latency_cycles": 2}, 3 * 4 + 8 + 2 * 32),
-        ({"horizontal_hop_latency_cycles": 3}, 3 * 4 + 3 * 8 + 32),
-    ],
-)
-def test_registers_of_a_pe_by_hand(array: dict[str, object], bits: int) -> None:
-    """Weights of 4 bits, activations of 8, sums of 32."""
-    assert pe_register_bits(with_types(4, 8, 32, **array)) == bits
+def test_a_machine_of_several_dataflows_has_of_each_register_what_the_hungriest_needs() -> None:
+    """Weights of 4 bits stay (three registers), sums of 32 stay (three as well), activations of 8 move in either."""
+    both = with_types(4, 8, 32, dataflow=("weight_stationary", "output_stationary"))
+    assert pe_register_bits(both) == 3 * 4 + 8 + 3 * 32
+    # Skew of 32 rows and columns: both operands' triangles, and the sums' on their way out.
+    lanes_um2 = 32 * TECHNOLOGY.adder_um2(32)
+    edges_um2 = TECHNOLOGY.register_um2(496 * (4 + 8 + 32))
+    array_um2 = area_of(both, TECHNOLOGY).array_mm2 * 1e6
+    assert array_um2 == pytest.approx(1024 * pe_um2(both, TECHNOLOGY) + edges_um2 + lanes_um2)
 
 
 def test_edge_machine_by_hand() -> None:
     assert pe_um2(EDGE, TECHNOLOGY) == pytest.approx(282 + 137 + 64 * 5.98)
     area = area_of(EDGE, TECHNOLOGY)
-    triangle = 32 * 31 // 2  # registers that skew 8-bit operands in, and align 32-bit sums on their way out
-    array_um2 = 1024 * (282 + 137 + 64 * 5.98) + 5.98 * triangle * (8 + 32)
+    triangle = 32 * 31 // 2  # registers that skew 8-bit operands in on both sides, and align 32-bit sums
+    array_um2 = 1024 * (282 + 137 + 64 * 5.98) + 5.98 * triangle * (8 + 8 + 32) + 32 * 137
     assert area.array_mm2 == pytest.approx(array_um2 / 1e6)
     assert area.weight_buffer_mm2 == pytest.approx(0.45 * 8 * 128 * 1024 / 1e6)
     assert area.activation_buffer_mm2 == area.accumulator_buffer_mm2 == pytest.approx(0.45 * 8 * 256 * 1024 / 1e6)
@@ -82,6 +73,14 @@ def test_pes_are_within_half_of_what_others_synthesized(
 ) -> None:
     machine = with_types(weight_bits, activation_bits, sum_bits, overlap="none")
     assert pe_um2(machine, TECHNOLOGY) == pytest.approx(synthesized_um2, rel=0.5)
+
+
+def test_adders_that_saturate_choose() -> None:
+    """A multiplexer of 7/16 of an adder, in every PE and in front of the accumulators."""
+    wraps, saturates = (with_part("pe", overflow=overflow) for overflow in ("wrap", "saturate"))
+    assert pe_um2(saturates, TECHNOLOGY) - pe_um2(wraps, TECHNOLOGY) == pytest.approx(137 * 7 / 16)
+    more_mm2 = area_of(saturates, TECHNOLOGY).array_mm2 - area_of(wraps, TECHNOLOGY).array_mm2
+    assert more_mm2 == pytest.approx((1024 + 32) * 137 * 7 / 16 / 1e6)
 
 
 @settings(max_examples=40, deadline=None)

@@ -41,6 +41,15 @@ def test_a_mac_is_a_multiplication_and_an_addition() -> None:
     assert energy_of(Actions(macs=1), 0, narrow, TECHNOLOGY).mac_pj == pytest.approx(0.2 * 29 / 65 + 0.1 * 16 / 32)
 
 
+def test_sums_that_saturate_take_a_choice_more() -> None:
+    saturating = energy_of(Actions(macs=1, accumulator_adds=1), 0, with_pe(overflow="saturate"), TECHNOLOGY)
+    assert saturating.mac_pj == pytest.approx(0.2 + 2 * 0.1 * (1 + 7 / 16))
+    counted = Actions(macs=100, accumulator_adds=10)
+    average = energy_of(counted, 0, with_pe(overflow="saturate"), TECHNOLOGY)
+    seen = activity_energy(activity(0.5, 0.5, 0.5), counted, with_pe(overflow="saturate"), TECHNOLOGY)
+    assert seen.mac_pj == pytest.approx(average.mac_pj)
+
+
 def test_registers_and_dram_by_the_bit() -> None:
     bits = {"operand_register_bits": 100, "product_register_bits": 200, "sum_register_bits": 700}
     assert part("registers_pj", **bits) == pytest.approx(1000 * 0.009)
