@@ -25,6 +25,7 @@ from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Result, Verification
+from accel.rtl.emit import emit
 from accel.rtl.toolchain import find_verilator
 from accel.rtl.waves import WaveRecorder, Waves
 from accel.rtl.witness import compile_hardware, witness
@@ -32,7 +33,18 @@ from accel.sim.memory import Observer
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
 from accel.witnessing import verify_program
 
-__all__ = ["Network", "Simulation", "Waves", "estimate", "load_arch", "load_network", "lowered", "simulate", "verify"]
+__all__ = [
+    "Network",
+    "Simulation",
+    "Waves",
+    "emit_rtl",
+    "estimate",
+    "load_arch",
+    "load_network",
+    "lowered",
+    "simulate",
+    "verify",
+]
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -196,6 +208,27 @@ def verify(
     simulator = Simulator(program, arch)
     checks = witness(program, simulator, hardware, {source: from_file(graph.tensors[source], batch)}, positions, report)
     return replace(verification, rtl=checks, rtl_witness=find_verilator().version)
+
+
+def emit_rtl(arch: Machine, out: Path, overwrite: bool = False) -> list[Path]:
+    """Write the machine's arrays and requantizer as SystemVerilog, with testbenches, file lists and a README.
+
+    Parameters
+    ----------
+    out
+        The folder: new, empty, or, with ``overwrite``, one that an earlier call wrote.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    AccelError
+        The machine asks for something that the RTL does not cover, or ``out`` cannot be written.
+    """
+    return emit(arch, out, overwrite)
 
 
 @dataclass

@@ -60,6 +60,10 @@ Arch = Annotated[
         "--arch", "-a", metavar="A", help="A machine's YAML file, or one of the gallery.", autocompletion=_machine_names
     ),
 ]
+MachineArgument = Annotated[
+    str,
+    typer.Argument(metavar="A", help="A machine's YAML file, or one of the gallery.", autocompletion=_machine_names),
+]
 _BROKEN_PIPE = 128 + 13
 """What a shell reports of a program that SIGPIPE ended."""
 
@@ -190,12 +194,7 @@ def make_network(
 
 @app.command()
 def show(
-    arch: Annotated[
-        str,
-        typer.Argument(
-            metavar="A", help="A machine's YAML file, or one of the gallery.", autocompletion=_machine_names
-        ),
-    ],
+    arch: MachineArgument,
     json: Json = False,
 ) -> None:
     """Show one machine: every field with its unit and default, peak figures and area."""
@@ -338,6 +337,23 @@ def verify(
     _say(verification.to_json() + "\n" if json else verification_table(verification))
     if not verification.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def rtl(
+    arch: MachineArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write: new, empty, or an earlier one.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier call wrote.")] = False,
+) -> None:
+    """Write the machine's arrays and requantizer as SystemVerilog, with testbenches and a README.
+
+    Parameterised modules that Verilator, Icarus Verilog and yosys read; ports, parameters and timing in the README.
+    """
+    from accel import api
+
+    machine = api.load_arch(arch)
+    _compile_kernels()
+    _say(*(f"{path}\n" for path in api.emit_rtl(machine, out, overwrite)))
 
 
 @app.command()

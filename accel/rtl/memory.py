@@ -4,9 +4,9 @@ What Verilator 5.006 and g++ 12 took at most, in MB, for 32-bit sums (peaks of t
 
     PEs                               256    1024    2304    4096   16384
     Verilator, operands stay           86     298     652    1146
-    Verilator, results stay           101     358     790
+    Verilator, results stay           101     358     790            5125
     Verilator, with waveforms         144     543    1157
-    one compiler                      253     310     331     354
+    one compiler                      253     310     331     354     720
     one compiler, with waveforms      584     587
 
 Verilator holds the whole array at once and grows with it, evenly; a compiler sees one piece of it, and of the rest the

@@ -58,8 +58,9 @@ def top_text(design: Design, name: str | None = None) -> str:
     """
     values = design.parameters
     load_bits = "SUM_BITS" if design.output_stationary else "OTHER_BITS"
+    machine = " ".join(design.machine.name.split())
     lines = [
-        f"// {design.machine.name}, {design.dataflow.replace('_', ' ')}: generated from the machine's description.",
+        f"// {machine}, {design.dataflow.replace('_', ' ')}: generated from the machine's description.",
         f"module {name or design.name} #(",
     ]
     lines += [_parameter(design, key, value) for key, value in values.items()]
