@@ -12,7 +12,7 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import BinaryIO
 
@@ -32,10 +32,14 @@ _VERILOG = 0
 _WORTH_COMPRESSING_BYTES = 32
 _LEVEL = 4
 """Of zlib; libfst's."""
+_CHANGES_AT_ONCE = 1_000_000
+"""Encoded in one go, each of them a few hundred bytes."""
 
 
 class FstWriter(WaveWriter):
     """Writes one FST file."""
+
+    block_bytes = 1 << 27
 
     def __init__(self, file: BinaryIO, families: Sequence[Family], root: str) -> None:
         super().__init__(file, families)
@@ -58,7 +62,7 @@ class FstWriter(WaveWriter):
         chains: list[bytes] = []
         frames: list[Frame] = []
         for family, shown, before in zip(self.families, values, self.before, strict=True):
-            chains += _chains(shown, changes(shown, before), family)
+            chains += _chains(shown, before, family)
             frames.append(shown[0] if before is None else before)
         frame = self._frame(frames)
         times = [first_cycle, *[1] * (cycles - 1)] + ([1] if end is not None else [])
@@ -151,9 +155,16 @@ class FstWriter(WaveWriter):
         return b"".join(parts) + positions + struct.pack(">Q", len(positions))
 
 
-def _chains(values: Values, changed: npt.NDArray[np.bool_], family: Family) -> list[bytes]:
+def _chains(values: Values, before: Frame | None, family: Family) -> Iterator[bytes]:
     """The changes of each signal: cycles since the change before (since the block's beginning), then the value."""
-    signal, cycle = np.nonzero(changed.T)
+    step = max(1, _CHANGES_AT_ONCE // len(values))
+    for low in range(0, family.count, step):
+        part = slice(low, low + step)
+        yield from _chains_at_once(values[:, part], None if before is None else before[part], family)
+
+
+def _chains_at_once(values: Values, before: Frame | None, family: Family) -> list[bytes]:
+    signal, cycle = np.nonzero(changes(values, before).T)
     since = np.diff(cycle, prepend=0)
     first = np.diff(signal, prepend=-1) > 0
     since[first] = cycle[first]
@@ -166,7 +177,7 @@ def _chains(values: Values, changed: npt.NDArray[np.bool_], family: Family) -> l
     table = np.concatenate([octets, payload], axis=1)
     kept = np.concatenate([used, np.ones(payload.shape, np.bool_)], axis=1)
     stream = table[kept].tobytes()
-    sizes = np.bincount(signal, weights=kept.sum(axis=1), minlength=family.count).astype(np.int64)
+    sizes = np.bincount(signal, weights=kept.sum(axis=1), minlength=values.shape[1]).astype(np.int64)
     return [stream[low:high] for low, high in pairwise([0, *np.cumsum(sizes).tolist()])]
 
 

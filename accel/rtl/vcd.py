@@ -17,6 +17,8 @@ _FIRST_CHARACTER, _CHARACTERS = ord("!"), 94
 class VcdWriter(WaveWriter):
     """Writes one VCD file."""
 
+    block_bytes = 1 << 22
+
     def __init__(self, file: BinaryIO, families: Sequence[Family], root: str) -> None:
         super().__init__(file, families)
         widths = [family.width for family in families for _ in range(family.count)]

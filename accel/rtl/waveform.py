@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ import numpy.typing as npt
 from accel.sim.registers import Family
 
 Bits = npt.NDArray[np.uint8]
-Values = npt.NDArray[np.int64]
-"""(cycles, signals, lanes) of one family, signed or not: only the bits that a lane has count."""
-Frame = npt.NDArray[np.int64]
+Values = npt.NDArray[np.signedinteger]
+"""(cycles, signals, lanes) of one family, in ``lane_type``; only the bits that a lane has count."""
+Frame = npt.NDArray[np.signedinteger]
 """(signals, lanes) of one family in one cycle."""
 Scope = dict[str, Any]
 """Name -> the scope inside, or the number of a signal; signals are numbered through all families."""
@@ -53,13 +53,18 @@ def declared(name: str, width: int) -> str:
     return name if width == 1 else f"{name} [{width - 1}:0]"
 
 
-def bits_of(values: npt.NDArray[np.int64], bits: int) -> Bits:
+def lane_type(bits: int) -> np.dtype[np.signedinteger]:
+    """The smallest type that holds a lane, high byte first."""
+    return np.dtype(next(f">i{size}" for size in (1, 2, 4, 8) if bits <= 8 * size))
+
+
+def bits_of(values: Frame, bits: int) -> Bits:
     """Two's complement.
 
     Parameters
     ----------
     values
-        (n, lanes).
+        (n, lanes) in ``lane_type(bits)``.
     bits
         Of a lane.
 
@@ -70,12 +75,13 @@ def bits_of(values: npt.NDArray[np.int64], bits: int) -> Bits:
 
     Examples
     --------
-    >>> bits_of(np.array([[1, -2]]), 3).tolist()
+    >>> bits_of(np.array([[1, -2]], lane_type(3)), 3).tolist()
     [[1, 1, 0, 0, 0, 1]]
     """
-    size_bytes = -(-bits // 8)
-    octets = values[:, ::-1].astype(">i8").view(np.uint8).reshape(*values.shape, 8)[..., 8 - size_bytes :]
-    return np.unpackbits(octets, axis=-1)[..., 8 * size_bytes - bits :].reshape(len(values), bits * values.shape[1])
+    octets = np.ascontiguousarray(values[:, ::-1]).view(np.uint8).reshape(*values.shape, values.itemsize)
+    return np.unpackbits(octets, axis=-1)[..., 8 * values.itemsize - bits :].reshape(
+        len(values), bits * values.shape[1]
+    )
 
 
 def changes(values: Values, before: Frame | None) -> npt.NDArray[np.bool_]:
@@ -95,6 +101,9 @@ class WaveWriter(ABC):
     before
         What each family carried in the cycle before the next block; None: there is none.
     """
+
+    block_bytes: ClassVar[int]
+    """Of a block's values: as many as memory and the format like at a time."""
 
     def __init__(self, file: BinaryIO, families: Sequence[Family]) -> None:
         self.file = file

@@ -5,6 +5,7 @@ One list of signals in a viewer serves both files, and what differs between them
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from accel.rtl.record import LayerRecord, Recorder, first_cycle, ready_cycles
 from accel.rtl.stimulus import FoldPlace, Tile, fold_places
 from accel.rtl.vcd import VcdWriter
 from accel.rtl.wave_file import check_wave_file, wave_file
-from accel.rtl.waveform import Values
+from accel.rtl.waveform import Values, lane_type
 from accel.sim.registers import Family, FoldOperands, FoldPlan, Measures, SteppedLayer
 from accel.sim.registers.families import single
 from accel.sim.simulate import Simulator
@@ -32,8 +33,6 @@ Progress = Callable[[int, int], None]
 ROOT = "TOP.dut.core"
 """Scope of the array in a dump of the replay harness."""
 LARGEST_BYTES = 1 << 31
-_BLOCK_VALUES = 1_000_000
-"""Held in memory before they are written."""
 _WRITERS: dict[str, type[FstWriter] | type[VcdWriter]] = {".fst": FstWriter, ".vcd": VcdWriter}
 
 
@@ -59,7 +58,7 @@ def parse_cycles(text: str) -> tuple[int, int]:
         This is no range, or an empty one.
     """
     first, colon, end = (part.strip() for part in text.partition(":"))
-    if not (colon and all(part.isascii() and part.isdigit() for part in (first, end))):
+    if not (colon and all(re.fullmatch(r"[0-9]{1,18}", part) for part in (first, end))):
         raise AccelError(f'"{text}" is no range of cycles', hint="write FROM:TO, such as 0:400 for the first 400")
     if int(first) >= int(end):
         raise AccelError(f"the range of cycles {text} is empty", hint="TO is the cycle after the last: 0:400 has 400")
@@ -119,16 +118,19 @@ def write_waves(
         The file is there already and may not be replaced, or cannot be written; then nothing is left behind.
     """
     families = {"cycle": single("cycle", 32), **layer.families()}
-    block_cycles = max(1, _BLOCK_VALUES // sum(family.count * family.lanes for family in families.values()))
+    kind = _WRITERS[path.suffix.lower()]
+    cycle_bytes = sum(values.nbytes for values in _block(families, 1).values())
+    block_cycles = max(1, kind.block_bytes // cycle_bytes)
     steps = layer.steps(cycles, progress)
     with wave_file(path, overwrite) as file:
-        writer = _WRITERS[path.suffix.lower()](file, list(families.values()), ROOT)
+        writer = kind(file, list(families.values()), ROOT)
         for first in range(cycles[0], cycles[1], block_cycles):
             after = min(first + block_cycles, cycles[1])
             block = _block(families, after - first)
             for row in range(after - first):
                 for key, values in next(steps).items():
                     if key in block:
+                        # Of a number that is wider the lowest bits are kept, as the RTL's wires do.
                         block[key][row] = values.reshape(block[key].shape[1:])
                 block["cycle"][row] = first + row - origin
             end = after - origin if after == cycles[1] else None
@@ -137,7 +139,9 @@ def write_waves(
 
 
 def _block(families: dict[str, Family], cycles: int) -> dict[str, Values]:
-    return {key: np.empty((cycles, family.count, family.lanes), np.int64) for key, family in families.items()}
+    return {
+        key: np.empty((cycles, family.count, family.lanes), lane_type(family.bits)) for key, family in families.items()
+    }
 
 
 def check_size(path: Path, layer: SteppedLayer, cycles: int) -> None:
@@ -230,7 +234,7 @@ class WaveRecorder:
         if end > last + 1 - origin:
             raise AccelError(
                 f"the cycles {first}:{end} reach beyond the end of layer {self.waves.layer}, "
-                f"whose last result is out in cycle {last - origin:,}",
+                f"whose last cycle on the array is {last - origin}",
                 str(self.waves.path),
                 f"the whole layer is 0:{last + 1 - origin}",
             )
