@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,7 @@ def bench_text(design: Design, stimulus: str = "stimulus.txt", expected: str = "
     given = [*sizes, "ROW_BITS", "COUNT_BITS"]
     ports = [name for _, name, _ in PORTS]
     of_design = [name for name in ports if design.output_stationary or name != "other_data"]
+    wires = {name: name if name in of_design else f"unused_{name}" for name in ports}
     lines = [
         f"// Runs {design.name} on the folds of a file; sa_testbench.sv says what the files hold.",
         f"module {design.name}_testbench;",
@@ -81,10 +82,10 @@ def bench_text(design: Design, stimulus: str = "stimulus.txt", expected: str = "
         "    localparam int ROW_BITS = $clog2(ROWS + 1);",
         "    localparam int COUNT_BITS = $clog2(ROWS * COLUMNS + LANES + 1);",
         "",
-        *(f"    wire {port_range(width)} {name};".replace("wire  ", "wire ") for _, name, width in PORTS),
+        *(f"    wire {port_range(width)} {wires[name]};".replace("wire  ", "wire ") for _, name, width in PORTS),
         "",
         f"    {design.name} dut (",
-        *_connections(of_design),
+        *_connections({name: name for name in of_design}),
         "    );",
         "    sa_testbench #(",
         *(f"        .{name}({name})," for name in given),
@@ -92,7 +93,7 @@ def bench_text(design: Design, stimulus: str = "stimulus.txt", expected: str = "
         f'        .STIMULUS("{stimulus}"),',
         f'        .EXPECTED("{expected}")',
         "    ) testbench (",
-        *_connections(ports),
+        *_connections(wires),
         "    );",
         "endmodule",
     ]
@@ -146,5 +147,6 @@ def _lines(rows: Iterable[Sequence[int]]) -> list[str]:
     return [" ".join(map(str, row)) for row in rows]
 
 
-def _connections(names: Sequence[str]) -> list[str]:
-    return [f"        .{name}({name}){',' if name != names[-1] else ''}" for name in names]
+def _connections(wires: Mapping[str, str]) -> list[str]:
+    last = list(wires)[-1]
+    return [f"        .{port}({wire}){',' if port != last else ''}" for port, wire in wires.items()]

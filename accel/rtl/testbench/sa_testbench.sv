@@ -93,7 +93,7 @@ module sa_testbench #(
     int last_result[];
 
     string stimulus_path, results_path, expected_path;
-    int results_file, expected_file;
+    int stimulus_file, results_file, expected_file;
     int differences;
 
     function automatic int fold_field(int fold, int which);
@@ -107,46 +107,45 @@ module sa_testbench #(
         $fatal(1, "no verdict");
     endtask
 
-    task skip_heading(int file);
-        reg [8*1000-1:0] line;
-        int found;
-        found = $fgets(line, file);
+    task skip_line(int file);
+        reg [8*1000-1:0] unused_line;
+        if ($feof(file) || $fgets(unused_line, file) == 0) stop("a file is cut short");
     endtask
 
-    task read_number(int file, output longint value);
-        int found;
-        found = $fscanf(file, "%d", value);
-        if (found != 1) stop("a file is cut short");
+    // What is left of a line, and the one below it, which says what the next numbers are.
+    task skip_heading;
+        skip_line(stimulus_file);
+        skip_line(stimulus_file);
     endtask
 
-    task check_size(int file, longint built);
-        longint value;
-        read_number(file, value);
+    task read_number(output int value);
+        if ($fscanf(stimulus_file, "%d", value) != 1) stop("the stimulus is cut short");
+    endtask
+
+    task check_size(int built);
+        int value;
+        read_number(value);
         if (value != built) stop("the stimulus is for another array");
     endtask
 
     task read_stimulus;
-        int file;
-        longint value;
-        file = $fopen(stimulus_path, "r");
-        if (file == 0) stop({"cannot read ", stimulus_path});
-        skip_heading(file);
-        read_number(file, value);
-        fold_count = int'(value);
-        read_number(file, value);
-        tile_count = int'(value);
-        read_number(file, value);
-        operand_count = int'(value);
-        check_size(file, ROWS);
-        check_size(file, COLUMNS);
-        check_size(file, LANES);
-        check_size(file, MOVING_BITS);
-        check_size(file, OTHER_BITS);
-        check_size(file, ACCUMULATOR_BITS);
-        read_number(file, value);
-        reset_cycles = int'(value);
-        read_number(file, value);
-        cycle_limit = int'(value);
+        int value;
+        stimulus_path = STIMULUS;
+        if (!$value$plusargs("stimulus=%s", stimulus_path)) stimulus_path = STIMULUS;
+        stimulus_file = $fopen(stimulus_path, "r");
+        if (stimulus_file == 0) stop({"cannot read ", stimulus_path});
+        skip_line(stimulus_file);
+        read_number(fold_count);
+        read_number(tile_count);
+        read_number(operand_count);
+        check_size(ROWS);
+        check_size(COLUMNS);
+        check_size(LANES);
+        check_size(MOVING_BITS);
+        check_size(OTHER_BITS);
+        check_size(ACCUMULATOR_BITS);
+        read_number(reset_cycles);
+        read_number(cycle_limit);
 
         folds = new[fold_count * FOLD_FIELDS];
         tiles = new[tile_count * TILE_FIELDS];
@@ -154,25 +153,27 @@ module sa_testbench #(
         first_operand = new[fold_count];
         first_result = new[fold_count];
         last_result = new[fold_count];
-        skip_heading(file);
-        skip_heading(file);
+        skip_heading();
         for (int i = 0; i < fold_count * FOLD_FIELDS; i++) begin
-            read_number(file, value);
-            folds[i] = int'(value);
+            read_number(value);
+            folds[i] = value;
         end
-        skip_heading(file);
-        skip_heading(file);
+        skip_heading();
         for (int i = 0; i < tile_count * TILE_FIELDS; i++) begin
-            read_number(file, value);
-            tiles[i] = int'(value);
+            read_number(value);
+            tiles[i] = value;
         end
-        skip_heading(file);
-        skip_heading(file);
+        skip_heading();
         for (int i = 0; i < operand_count; i++) begin
-            read_number(file, value);
-            operands[i] = int'(value);
+            read_number(value);
+            operands[i] = value;
         end
-        $fclose(file);
+        for (int fold = 0; fold < fold_count; fold++) begin
+            first_operand[fold] = -1;
+            first_result[fold] = -1;
+            last_result[fold] = -1;
+        end
+        $fclose(stimulus_file);
     endtask
 
     task open_results;
@@ -191,12 +192,12 @@ module sa_testbench #(
 
     task heading(string text);
         if (results_file != 0) $fdisplay(results_file, "%0s", text);
-        if (expected_file != 0) skip_heading(expected_file);
+        if (expected_file != 0) skip_line(expected_file);
     endtask
 
     task end_line;
         if (results_file != 0) $fdisplay(results_file, "");
-        if (expected_file != 0) skip_heading(expected_file);
+        if (expected_file != 0) skip_line(expected_file);
     endtask
 
     // One number of the results; `what` and two places name it where it differs.
@@ -204,7 +205,7 @@ module sa_testbench #(
         longint expected;
         if (results_file != 0) $fwrite(results_file, "%0d ", value);
         if (expected_file != 0) begin
-            read_number(expected_file, expected);
+            if ($fscanf(expected_file, "%d", expected) != 1) stop("the expected results are cut short");
             if (value != expected) begin
                 differences = differences + 1;
                 if (differences <= MESSAGES)
@@ -361,15 +362,8 @@ module sa_testbench #(
 
     int drain;
     initial begin
-        stimulus_path = STIMULUS;
-        if (!$value$plusargs("stimulus=%s", stimulus_path)) stimulus_path = STIMULUS;
         read_stimulus();
         open_results();
-        for (int fold = 0; fold < fold_count; fold++) begin
-            first_operand[fold] = -1;
-            first_result[fold] = -1;
-            last_result[fold] = -1;
-        end
         hold_left = fold_field(0, HOLD);
         reset_array();
         heading("sums");
