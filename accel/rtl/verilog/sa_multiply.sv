@@ -1,4 +1,4 @@
-// An exact integer multiplier with LATENCY pipeline registers behind it; the product is sign-extended to SUM_BITS.
+// An exact integer multiplier with LATENCY pipeline registers behind it; the product is extended to SUM_BITS.
 module sa_multiply #(
     parameter int A_BITS = 8,
     parameter bit A_SIGNED = 1'b1,
@@ -15,8 +15,8 @@ module sa_multiply #(
     // An unsigned operand gets a sign bit, so that one signed multiplier serves all four combinations.
     localparam int A_WIDTH = A_SIGNED ? A_BITS : A_BITS + 1;
     localparam int B_WIDTH = B_SIGNED ? B_BITS : B_BITS + 1;
-    // A product of two extended operands never needs both of their sign bits.
-    localparam int PRODUCT_BITS = A_BITS + B_BITS + ((A_SIGNED || B_SIGNED) ? 0 : 1);
+    // A product never needs the sign bits that its operands were given; without a sign it is unsigned.
+    localparam int PRODUCT_BITS = A_BITS + B_BITS;
 
     wire signed [A_WIDTH-1:0] a_value;
     wire signed [B_WIDTH-1:0] b_value;
@@ -33,8 +33,8 @@ module sa_multiply #(
         end
     endgenerate
 
-    wire signed [PRODUCT_BITS-1:0] exact = a_value * b_value;
-    wire signed [PRODUCT_BITS-1:0] arrived;
+    wire [PRODUCT_BITS-1:0] exact = a_value * b_value;
+    wire [PRODUCT_BITS-1:0] arrived;
     sa_delay #(
         .BITS  (PRODUCT_BITS),
         .CYCLES(LATENCY)
@@ -43,5 +43,11 @@ module sa_multiply #(
         .in (exact),
         .out(arrived)
     );
-    assign product = SUM_BITS'(arrived);
+    generate
+        if (A_SIGNED || B_SIGNED) begin : g_signed
+            assign product = SUM_BITS'($signed(arrived));
+        end else begin : g_unsigned
+            assign product = SUM_BITS'(arrived);
+        end
+    endgenerate
 endmodule

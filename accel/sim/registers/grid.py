@@ -113,7 +113,7 @@ class Grid(ABC):
             bits = measures.moving.bits + control_bits
             families["right"] = in_each(rows, columns, "pe.right.g_line.line", bits, self.column_step)
         if len(self.multiplier.line) > 1:
-            bits = product_bits(measures.moving, measures.other)
+            bits = measures.moving.bits + measures.other.bits
             families["multiplier"] = in_each(
                 rows, columns, "pe.multiplier.pipeline.g_line.line", bits, len(self.multiplier.line)
             )
@@ -152,8 +152,3 @@ def lanes(line: object) -> Int64Array:
     """(PEs, registers) of a delay line of (rows, columns) registers."""
     stacked: Int64Array = np.stack(list(line), axis=-1)  # type: ignore[call-overload]
     return stacked.reshape(-1, stacked.shape[-1])
-
-
-def product_bits(a: QType, b: QType) -> int:
-    """Width of the multiplier's result; two extended operands never need both of their sign bits."""
-    return a.bits + b.bits + (0 if a.signed or b.signed else 1)
