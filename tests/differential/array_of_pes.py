@@ -132,7 +132,7 @@ class Array(ABC):
     def step(self, now: int, load: Token | None, stream: Token | None) -> bool:
         """One clock; whether anything moved in it."""
         self.clock(now, load, stream)
-        return any([register.tick() for register in self.registers])
+        return sum(register.tick() for register in self.registers) > 0
 
     def moving_operand(self, r: int, c: int, stream: Token | None) -> Token | None:
         """The operand in front of PE(r, c) in this clock, ``stream`` entering; it goes on to the right."""
