@@ -84,9 +84,8 @@ def _of_computer() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _of_containers() -> Iterator[int]:
+def _of_containers(groups: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
     """What is left of the limit, under either version of Linux's control groups."""
-    groups = Path("/sys/fs/cgroup")
     for folder, limit, used in (
         (groups, "memory.max", "anon"),
         (groups / "memory", "memory.limit_in_bytes", "rss"),
