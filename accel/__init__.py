@@ -16,7 +16,7 @@ from accel.errors import AccelError
 from accel.version import __version__
 
 if TYPE_CHECKING:
-    from accel.api import Network, emit_rtl, estimate, load_arch, load_network, simulate, verify
+    from accel.api import Network, emit_rtl, estimate, load_arch, load_network, simulate, synthesize, verify
     from accel.result import Result
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "load_arch",
     "load_network",
     "simulate",
+    "synthesize",
     "verify",
 ]
 

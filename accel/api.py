@@ -31,6 +31,8 @@ from accel.rtl.waves import WaveRecorder, Waves
 from accel.rtl.witness import compile_hardware, witness
 from accel.sim.memory import Observer
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
+from accel.synthesis import Synthesis
+from accel.synthesizing import synthesize_machine
 from accel.witnessing import verify_program
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "load_network",
     "lowered",
     "simulate",
+    "synthesize",
     "verify",
 ]
 
@@ -229,6 +232,17 @@ def emit_rtl(arch: Machine, out: Path, overwrite: bool = False) -> list[Path]:
         The machine asks for something that the RTL does not cover, or ``out`` cannot be written.
     """
     return emit(arch, out, overwrite)
+
+
+def synthesize(arch: Machine, progress: Progress | None = None) -> Synthesis:
+    """Synthesize the pieces of a machine's arrays and vector unit with yosys, beside the cost model's areas.
+
+    Raises
+    ------
+    AccelError
+        Yosys or its cell library is missing, or fails; the RTL does not cover the machine.
+    """
+    return synthesize_machine(arch, progress)
 
 
 @dataclass

@@ -357,6 +357,28 @@ def rtl(
 
 
 @app.command()
+def synth(
+    arch: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A machine's YAML file, or one of the gallery.", autocompletion=_machine_names
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Synthesize a machine's RTL with yosys: cells, NAND2 equivalents and area beside the cost model's figures."""
+    from accel.arch.load import load_arch
+    from accel.report.console import open_console
+    from accel.report.synthesis import synthesis_table
+    from accel.synthesizing import synthesize_machine
+
+    machine = load_arch(arch)
+    with _progress() as progress:
+        synthesis = synthesize_machine(machine, progress)
+    _say(synthesis.to_json() + "\n" if json else synthesis_table(synthesis, open_console().width))
+
+
+@app.command()
 def lower(
     network: Net,
     arch: Arch,

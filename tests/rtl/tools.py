@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from accel.errors import AccelError
-from accel.rtl.toolchain import Tool, find_compiler, find_iverilog, find_verilator, find_yosys
+from accel.rtl.toolchain import find_compiler, find_iverilog, find_verilator, find_yosys
+from accel.rtl.yosys import find_library
 
 
-def _needs(*finders: Callable[[], Tool]) -> pytest.MarkDecorator:
+def _needs(*finders: Callable[[], object]) -> pytest.MarkDecorator:
     """Skip with the sentence that says how to get what is missing; where everything has to run, fail with it."""
     if os.environ.get("ACCEL_TESTS_SKIP_NOTHING"):
         finders = ()
@@ -26,3 +27,4 @@ def _needs(*finders: Callable[[], Tool]) -> pytest.MarkDecorator:
 needs_verilator = _needs(find_verilator, find_compiler)
 needs_iverilog = _needs(find_iverilog)
 needs_yosys = _needs(find_yosys)
+needs_synthesis = _needs(find_yosys, find_library)
