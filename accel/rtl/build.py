@@ -35,7 +35,7 @@ _VERILATE = (
 # optimized, and neither is a model that writes waveforms: there is three times as much of it, and it runs for a while.
 _COMPILE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 _COMPILE_TRACED = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
-_RUNTIME = ("verilated.o", "verilated_threads.o", "verilated_fst_c.o")
+_RUNTIME = ("verilated.o", "verilated_threads.o", "verilated_vcd_c.o")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Model:
     defines: Mapping[str, int] = field(default_factory=dict)
     """Macros for the harness."""
     trace: bool = False
-    """Whether it can write waveforms (FST)."""
+    """Whether it can write waveforms (VCD)."""
     elements: int = 0
     """Processing elements: what the memory that the compilation needs goes by."""
 
@@ -142,7 +142,7 @@ class _Compilation:
             self.verilator.path,
             *_VERILATE,
             *("--top-module", model.top, "--prefix", PREFIX, "-Mdir", "."),
-            *(["--trace-fst"] if model.trace else []),
+            *(["--trace"] if model.trace else []),
             *(f"-G{name}={value:d}" for name, value in model.parameters.items()),
             *(part for name, value in model.defines.items() for part in ("-CFLAGS", f"-D{name}={value:d}")),
             *model.sources,
@@ -206,8 +206,6 @@ def _first_error(log: str) -> str:
 
 
 def _hint(log: str) -> str:
-    if "zlib.h" in log:
-        return "waveforms need zlib's headers: apt-get install zlib1g-dev; "
     if re.search(r"\bKilled\b|out of memory|bad_alloc", log, re.IGNORECASE):
         return "it ran out of memory: close other programs, or take a smaller array; "
     return ""

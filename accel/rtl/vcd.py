@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -12,6 +13,7 @@ from accel.sim.registers import Family
 from accel.version import __version__
 
 _FIRST_CHARACTER, _CHARACTERS = ord("!"), 94
+_KNOWN = str.maketrans("xz", "00")
 
 
 class VcdWriter(WaveWriter):
@@ -53,6 +55,35 @@ class VcdWriter(WaveWriter):
 
     def close(self) -> None:
         """Nothing is left to write; the file stays open."""
+
+
+def read_vcd(path: Path) -> dict[str, list[tuple[int, int]]]:
+    """The changes of each signal as (time, value), by its name with its scopes; unknown bits are taken for zeros.
+
+    A file that this module or Verilator wrote; values are unsigned.
+    """
+    names: dict[str, list[str]] = {}
+    changes: dict[str, list[tuple[int, int]]] = {}
+    scope: list[str] = []
+    time = 0
+    with path.open(encoding="ascii") as lines:
+        for line in lines:
+            words = line.split()
+            if not words:
+                continue
+            if words[0] == "$scope":
+                scope.append(words[2])
+            elif words[0] == "$upscope":
+                scope.pop()
+            elif words[0] == "$var":
+                names.setdefault(words[3], []).append(".".join([*scope, words[4].split("[")[0]]))
+            elif words[0][0] == "#":
+                time = int(words[0][1:])
+            elif words[0][0] == "b":
+                changes.setdefault(words[1], []).append((time, int(words[0][1:].translate(_KNOWN), 2)))
+            elif words[0][0] in "01xz":
+                changes.setdefault(words[0][1:], []).append((time, int(words[0][0] == "1")))
+    return {name: changes.get(code, []) for code, all_names in names.items() for name in all_names}
 
 
 def _code(signal: int) -> bytes:

@@ -26,6 +26,7 @@ from accel.numerics.compare import mismatch
 from accel.result import Comparison, RtlCheck
 from accel.rtl.build import Model, compile_model, model_of
 from accel.rtl.design import Design, check_covered, design_of
+from accel.rtl.diagnose import Diagnosis, diagnose
 from accel.rtl.record import LayerRecord, Recorder
 from accel.rtl.replay import STAMPS, Response, expected_stamps, replay
 from accel.rtl.requantize import RequantizerInput, requantize, requantizer_model
@@ -75,6 +76,7 @@ def witness(
     inputs: dict[str, Array],
     layers: Collection[int],
     progress: Progress,
+    folder: Path = Path("rtl-difference"),
 ) -> tuple[RtlCheck, ...]:
     """Simulate a network, and replay the array work of ``layers`` beside it.
 
@@ -84,12 +86,14 @@ def witness(
         Positions in the program.
     progress
         Told of each layer that is through.
+    folder
+        Where waveforms go if the two differ; made only then.
     """
     workers = cpu_count() or 1
     # A layer's operands stay in memory until its replay is through.
     room = Semaphore(workers + 1)
     futures: list[Future[RtlCheck]] = []
-    checker = _Checker(simulator, hardware)
+    checker = _Checker(simulator, hardware, folder)
 
     def check(record: LayerRecord) -> RtlCheck:
         try:
@@ -134,9 +138,10 @@ def _designs(program: Program, machine: Machine, layers: Collection[int]) -> dic
 class _Checker:
     """Replays one layer after another, from any thread."""
 
-    def __init__(self, simulator: Simulator, hardware: Hardware) -> None:
+    def __init__(self, simulator: Simulator, hardware: Hardware, folder: Path) -> None:
         self.simulator = simulator
         self.hardware = hardware
+        self.folder = folder
 
     def check(self, record: LayerRecord) -> RtlCheck:
         layer = self.simulator.program.layers[record.position]
@@ -146,8 +151,10 @@ class _Checker:
         stimulus = stimulus_of(design, record.tiles)
         response = replay(self.hardware.arrays[dataflow], stimulus)
         expected = expected_stamps(design, record.tiles, stimulus.places, record.begins)
-        sums, sums_text = compare_sums(stimulus, response, record.sums)
-        stamps, stamps_text = compare_stamps(stimulus, response, expected)
+        sums, at_sum = compare_sums(stimulus, response, record.sums)
+        stamps, at_stamp = compare_stamps(stimulus, response, expected)
+        place = at_sum or at_stamp
+        diagnosis = self._diagnose(stimulus, expected, place, record.position) if place else None
         integers, bias_overflows = self._integers(record, response)
         done = max(int(response.stamps[-1, 2]) + 1, record.consumed)
         begun = int(expected[0, 0])
@@ -165,8 +172,12 @@ class _Checker:
             rtl_cycles=done - begun,
             simulated_overflows=record.array_overflows + (record.bias_overflows if integers is not None else 0),
             rtl_overflows=response.overflows + bias_overflows,
-            difference=sums_text or stamps_text,
+            difference="" if place is None or diagnosis is None else f"{place.text}; {diagnosis.text}",
+            waveforms=() if diagnosis is None else diagnosis.waveforms,
         )
+
+    def _diagnose(self, stimulus: Stimulus, expected: Int64Array, place: Place, position: int) -> Diagnosis:
+        return diagnose(stimulus, expected, place.fold, place.cycle, self.folder, f"layer{position + 1}")
 
     def _integers(self, record: LayerRecord, response: Response) -> tuple[Comparison | None, int]:
         """The layer's output integers, made by the hardware's requantizer from the hardware's sums."""
@@ -199,23 +210,32 @@ class _Checker:
         return Comparison(difference.count, difference.size, text), overflows
 
 
-def compare_sums(stimulus: Stimulus, response: Response, expected: list[Array]) -> tuple[Comparison, str]:
-    """Every accumulator after every tile; and, if one differs, where: tile, PE, cycle, both values."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where RTL and simulator differ."""
+
+    fold: int
+    cycle: int
+    text: str
+
+
+def compare_sums(stimulus: Stimulus, response: Response, expected: list[Array]) -> tuple[Comparison, Place | None]:
+    """Every accumulator after every tile; and, if one differs, where: tile, fold, PE, cycle, both values."""
     wrong = size = 0
-    text = ""
+    place = None
     for number, (found, wanted) in enumerate(zip(response.sums, expected, strict=True)):
         size += wanted.size
         difference = mismatch(found, wanted.astype(np.int64))
         if difference is None:
             continue
         wrong += difference.count
-        text = text or _place_of_sum(stimulus, response, number, difference.first, found, wanted)
-    return Comparison(wrong, size, text), text
+        place = place or _place_of_sum(stimulus, response, number, difference.first, found, wanted)
+    return Comparison(wrong, size, place.text if place else ""), place
 
 
 def _place_of_sum(
     stimulus: Stimulus, response: Response, tile: int, first: tuple[int, ...], found: Array, wanted: Array
-) -> str:
+) -> Place:
     """The last fold that added to a sum, and the PE from which it left."""
     group, pixel, channel = first
     design, array = stimulus.design, stimulus.design.machine.array
@@ -231,12 +251,12 @@ def _place_of_sum(
     fold = folds[-1]
     place = stimulus.places[fold]
     bottom = row - place.row if design.output_stationary else array.rows - 1
-    pe = f"PE({bottom}, {column - place.column})"
     cycle = _cycle_of_result(design, response, fold, row - place.row if design.output_stationary else row)
-    return (
-        f"tile {tile}, fold {fold} ({len(folds)} folds add to it), {pe}, cycle {cycle}: for group {group}, "
-        f"pixel {pixel}, channel {channel} the RTL has {found[first]}, the simulator {wanted[first]}"
+    text = (
+        f"tile {tile}, fold {fold} ({len(folds)} add up), PE({bottom}, {column - place.column}), cycle {cycle}: "
+        f"of group {group}, pixel {pixel}, channel {channel} the RTL has {found[first]}, the simulator {wanted[first]}"
     )
+    return Place(fold, cycle, text)
 
 
 def _cycle_of_result(design: Design, response: Response, fold: int, row: int) -> int:
@@ -247,16 +267,16 @@ def _cycle_of_result(design: Design, response: Response, fold: int, row: int) ->
     return min(last, first + row)
 
 
-def compare_stamps(stimulus: Stimulus, response: Response, expected: Int64Array) -> tuple[Comparison, str]:
+def compare_stamps(stimulus: Stimulus, response: Response, expected: Int64Array) -> tuple[Comparison, Place | None]:
     """The cycles of every fold's first operand, first result and last result."""
     wrong = response.stamps != expected
     count = int(np.count_nonzero(wrong))
     if not count:
-        return Comparison(0, expected.size), ""
+        return Comparison(0, expected.size), None
     fold, what = (int(index) for index in np.argwhere(wrong)[0])
-    place = stimulus.places[fold]
+    found, wanted = int(response.stamps[fold, what]), int(expected[fold, what])
     text = (
-        f"tile {place.tile}, fold {fold}: the {STAMPS[what]} comes in cycle {response.stamps[fold, what]} in the RTL, "
-        f"in cycle {expected[fold, what]} in the simulator"
+        f"tile {stimulus.places[fold].tile}, fold {fold}: the {STAMPS[what]} comes in cycle {found} in the RTL, "
+        f"in cycle {wanted} in the simulator"
     )
-    return Comparison(count, expected.size, text), text
+    return Comparison(count, expected.size, text), Place(fold, max(0, min(found, wanted)), text)

@@ -348,11 +348,6 @@ MESSAGES = {
         "g++: fatal error: Killed signal terminated program cc1plus; "
         "it ran out of memory: close other programs, or take a smaller array; ",
     ),
-    "zlib": (
-        "gtkwave/fstapi.c:60:10: fatal error: zlib.h: No such file or directory",
-        "gtkwave/fstapi.c:60:10: fatal error: zlib.h: No such file or directory; "
-        "waveforms need zlib's headers: apt-get install zlib1g-dev; ",
-    ),
     "no error": ("compiling\nstopped at 3", "stopped at 3; "),
     "silence": ("", "it says nothing; "),
 }

@@ -10,7 +10,7 @@
 #include "ports.h"
 #include "verilated.h"
 #if VM_TRACE
-#include "verilated_fst_c.h"
+#include "verilated_vcd_c.h"
 #endif
 
 #include <cstdint>
@@ -64,9 +64,9 @@ class Replay {
 #if VM_TRACE
         if (trace) {
             context_.traceEverOn(true);
-            fst_ = std::make_unique<VerilatedFstC>();
-            dut_->trace(fst_.get(), 99);
-            fst_->open(trace);
+            dump_ = std::make_unique<VerilatedVcdC>();
+            dut_->trace(dump_.get(), 99);
+            dump_->open(trace);
         }
 #else
         (void)trace;
@@ -154,7 +154,7 @@ class Replay {
         write_exactly(&cycle_, sizeof cycle_, 1, response_);
         dut_->final();
 #if VM_TRACE
-        if (fst_) fst_->close();
+        if (dump_) dump_->close();
 #endif
     }
 
@@ -203,15 +203,15 @@ class Replay {
     // A clock lasts two units of the trace: it rises at 2 * cycle, inputs are there at 2 * cycle + 1.
     void trace_low() {
 #if VM_TRACE
-        if (!fst_ || cycle_ < trace_from_ || cycle_ >= trace_to_) return;
+        if (!dump_ || cycle_ < trace_from_ || cycle_ >= trace_to_) return;
         dut_->eval();
-        fst_->dump(static_cast<uint64_t>(2 * cycle_ + 1));
+        dump_->dump(static_cast<uint64_t>(2 * cycle_ + 1));
 #endif
     }
     void trace_high() {
 #if VM_TRACE
-        if (!fst_ || cycle_ + 1 < trace_from_ || cycle_ + 1 > trace_to_) return;
-        fst_->dump(static_cast<uint64_t>(2 * cycle_ + 2));
+        if (!dump_ || cycle_ + 1 < trace_from_ || cycle_ + 1 > trace_to_) return;
+        dump_->dump(static_cast<uint64_t>(2 * cycle_ + 2));
 #endif
     }
 
@@ -228,7 +228,7 @@ class Replay {
     VerilatedContext context_;
     std::unique_ptr<Vdut> dut_ = std::make_unique<Vdut>(&context_);
 #if VM_TRACE
-    std::unique_ptr<VerilatedFstC> fst_;
+    std::unique_ptr<VerilatedVcdC> dump_;
 #endif
 };
 
