@@ -83,8 +83,7 @@ module sa_sequencer #(
 
     assign fold_ready = free_to_load;
     assign load_enable = LOAD_CYCLES != 0 && (takes || load_left != '0);
-    wire [COUNT_BITS-1:0] rows_left = load_left - 1'b1;
-    assign load_row = takes ? ROW_BITS'(LOAD_CYCLES - 1) : ROW_BITS'(rows_left);
+    assign load_row = takes ? ROW_BITS'(LOAD_CYCLES - 1) : ROW_BITS'(load_left) - 1'b1;
     assign load_last = load_enable && load_row == '0;
 
     assign stream_request = may_begin || streaming;
