@@ -77,8 +77,8 @@ def publish(kind: FolderKind, folder: Path, out: Path) -> list[Path]:
     if folder.parent != out:
         folder.rename(out)
         return [out / name for name in names]
-    for old in sorted(kind.written(out), key=lambda name: name != record):
-        (out / old).unlink(missing_ok=True)
+    for old in sorted(set(kind.written(out)).intersection(_entries(kind, out)), key=lambda name: name != record):
+        (out / old).unlink()
     for inner in kind.folders:
         with suppress(OSError):  # Not there, or holding what came in the meantime.
             (out / inner).rmdir()
