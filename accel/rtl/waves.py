@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from accel.arch.timing import ArrayTiming
 from accel.errors import AccelError
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute
@@ -19,7 +20,7 @@ from accel.mapping.select import select_array_layers
 from accel.rtl.design import Design, design_of
 from accel.rtl.fst import FstWriter
 from accel.rtl.record import LayerRecord, Recorder, first_cycle, ready_cycles
-from accel.rtl.stimulus import FoldPlace, Tile, fold_places
+from accel.rtl.stimulus import FoldPlace, Tile, fold_places, held_operand
 from accel.rtl.vcd import VcdWriter
 from accel.rtl.wave_file import check_wave_file, wave_file
 from accel.rtl.waveform import Values, lane_type
@@ -67,22 +68,26 @@ def parse_cycles(text: str) -> tuple[int, int]:
 
 def stepped_layer(design: Design, tiles: Sequence[Tile]) -> SteppedLayer:
     """The tiles of a layer on the array of a design, in the cycles in which the replay harness runs them on its RTL."""
+    measures = Measures.of(design.machine, design.dataflow)
     places: list[FoldPlace] = []
     plans: list[FoldPlan] = []
     for number, tile in enumerate(tiles):
         here = fold_places(design, number, tile.shape)
         places += here
-        plans += _plans(len(here), here[0].length, (tile.load_ready, tile.stream_ready), tile.stretch)
+        ready = (tile.load_ready, tile.stream_ready)
+        plans += _plans(measures.timing, len(here), here[0].length, ready, tile.stretch)
     return SteppedLayer(
-        Measures.of(design.machine, design.dataflow),
+        measures,
         plans,
         lambda fold: _operands(design, tiles[places[fold].tile], places[fold]),
     )
 
 
-def _plans(folds: int, length: int, ready: tuple[int, int], stretch: int) -> list[FoldPlan]:
-    """The folds of a tile; a port that is too narrow holds back the last of them."""
-    return [FoldPlan(length, *ready)] * (folds - 1) + [FoldPlan(length, *ready, stretch)]
+def _plans(timing: ArrayTiming, folds: int, length: int, ready: tuple[int, int], stretch: int) -> list[FoldPlan]:
+    """The folds of a tile; a port that is too narrow makes the last of them wait."""
+    first = held_operand(timing, length) == 0
+    waits = (stretch, 0) if first else (0, stretch)
+    return [FoldPlan(length, *ready)] * (folds - 1) + [FoldPlan(length, *ready, *waits)]
 
 
 def _operands(design: Design, tile: Tile, place: FoldPlace) -> FoldOperands:
@@ -194,7 +199,7 @@ class WaveRecorder:
         self._design = design_of(machine, mapping.dataflow)
         self._places: list[FoldPlace] = []
         measures = Measures.of(machine, mapping.dataflow)
-        self.layer = SteppedLayer(measures, self._plan(simulator), self._operands)
+        self.layer = SteppedLayer(measures, self._plan(simulator, measures.timing), self._operands)
         self.cycles = self._window()
         check_size(waves.path, self.layer, self.cycles[1] - self.cycles[0])
         self._tiles: list[Tile] = []
@@ -206,7 +211,7 @@ class WaveRecorder:
         waves, origin = self.waves, self.layer.first_cycle
         write_waves(waves.path, self.layer, self.cycles, origin, waves.overwrite, progress)
 
-    def _plan(self, simulator: Simulator) -> list[FoldPlan]:
+    def _plan(self, simulator: Simulator, timing: ArrayTiming) -> list[FoldPlan]:
         """The layer's folds, from the program and its clock alone."""
         plans: list[FoldPlan] = []
         program = simulator.program
@@ -217,7 +222,7 @@ class WaveRecorder:
             shape = (tile.groups, tile.pixels, tile.depth, tile.channels)
             self._places += fold_places(self._design, number, shape)
             ready, stretch = ready_cycles(simulator, compute, start), simulator.timeline.stretch[compute.index]
-            plans += _plans(compute.folds, compute.stream, ready, stretch)
+            plans += _plans(timing, compute.folds, compute.stream, ready, stretch)
         return plans
 
     def _take(self, record: LayerRecord) -> None:

@@ -30,8 +30,10 @@ class FoldPlan:
     """Cycle in which what it loads is in its buffer."""
     stream_ready: int = 0
     """Cycle in which what it streams is."""
+    late: int = 0
+    """Bubbles in front of its first operand, when all is there: a buffer port that is too narrow."""
     held_back: int = 0
-    """Bubbles in front of its last operand: a buffer port that is too narrow."""
+    """Bubbles in front of its last operand, likewise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,7 @@ def schedule(timing: ArrayTiming, plans: Sequence[FoldPlan]) -> Schedule:
         before = _Before(*rows[-1]) if rows else None
         take = max(plan.load_ready if timing.load_cycles else 0, _free_to_load(timing, before))
         ask = max(take + max(timing.load_cycles, 1), _free_to_stream(timing, before, plan.length))
-        begin = max(ask, plan.stream_ready)
+        begin = max(ask, plan.stream_ready) + plan.late
         end = begin + plan.length - 1 + plan.held_back
         # An only operand is the last one.
         begin = end if plan.length == 1 else begin
