@@ -35,6 +35,9 @@ def test_it_holds_the_package_and_nothing_else_at_top_level(wheel: Path) -> None
     assert "accel/py.typed" in names
     assert "accel/_gallery/models/machines/edge-32x32.yaml" in names
     assert "accel/_gallery/workloads/digits_resnet8/int8.onnx" in names
+    hardware = [path for path in (ROOT / "accel" / "rtl").rglob("*") if path.suffix in (".sv", ".cpp", ".h")]
+    assert {str(path.relative_to(ROOT)) for path in hardware} <= set(names)
+    assert {path.suffix for path in hardware} == {".sv", ".cpp", ".h"}
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 
 
@@ -76,7 +79,10 @@ def test_the_installed_command_runs_the_demo_from_an_empty_folder(wheel: Path, t
     assert ran.returncode == 0, ran.stderr
     assert "Latency" in ran.stdout
     assert (empty / "results" / "result.json").is_file()
+    ran = subprocess.run([accel, "rtl", "edge-32x32", "--out", "rtl"], cwd=empty, env=clean, check=False)
+    assert ran.returncode == 0
+    assert (empty / "rtl" / "files.f").is_file()
     made = [accel, "networks", "make", "resnet20", "--out", "resnet20"]
     ran = subprocess.run(made, cwd=empty, env=clean, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert sorted(path.name for path in empty.iterdir()) == ["resnet20", "results"]
+    assert sorted(path.name for path in empty.iterdir()) == ["resnet20", "results", "rtl"]
