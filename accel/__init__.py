@@ -16,13 +16,14 @@ from accel.errors import AccelError
 from accel.version import __version__
 
 if TYPE_CHECKING:
-    from accel.api import Network, emit_rtl, estimate, load_arch, load_network, simulate, synthesize, verify
+    from accel.api import Network, Waves, emit_rtl, estimate, load_arch, load_network, simulate, synthesize, verify
     from accel.result import Result
 
 __all__ = [
     "AccelError",
     "Network",
     "Result",
+    "Waves",
     "__version__",
     "emit_rtl",
     "estimate",

@@ -43,7 +43,7 @@ class Waves:
 
     path: Path
     """``.fst`` or ``.vcd``."""
-    layer: str
+    layer: int | str
     """Its number in a report's table, or its name."""
     cycles: tuple[int, int] | None = None
     """The first cycle and the one after the last, counted from the layer's first work on the array; None: all."""
@@ -170,7 +170,7 @@ def check_size(path: Path, layer: SteppedLayer, cycles: int) -> None:
     raise AccelError(
         f"{cycles:,} cycles of {spec.rows} x {spec.columns} PEs make a file of up to {size_bytes / 1e9:.1f} GB",
         str(path),
-        f"take at most {most:,} cycles: --cycles FROM:TO" if most else "take a smaller array: not even one cycle fits",
+        f"take at most {most} cycles: --cycles FROM:TO" if most else "take a smaller array: not even one cycle fits",
     )
 
 
@@ -192,7 +192,7 @@ class WaveRecorder:
     def __init__(self, simulator: Simulator, waves: Waves) -> None:
         check_wave_file(waves.path, tuple(_WRITERS), waves.overwrite)
         self.waves = waves
-        self.position = _one_layer(simulator, waves.layer)
+        self.position = _one_layer(simulator, str(waves.layer))
         mapping = simulator.program.layers[self.position].mapping
         assert isinstance(mapping, ArrayMapping)
         machine = simulator.layers[self.position].machine

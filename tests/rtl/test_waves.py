@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import random
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.errors import AccelError
+from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.mapping.select import array_layers
 from accel.numerics.qtype import QType
 from accel.rtl.build import compile_model, model_of
 from accel.rtl.design import Design, design_of
 from accel.rtl.fst import FstWriter
-from accel.rtl.replay import replay
+from accel.rtl.record import LayerRecord, Recorder
+from accel.rtl.replay import expected_stamps, replay
 from accel.rtl.stimulus import Tile, rows_needed, stimulus_of
 from accel.rtl.vcd import VcdWriter
 from accel.rtl.waveform import lane_type
-from accel.rtl.waves import ROOT, parse_cycles, stepped_layer, write_waves
+from accel.rtl.waves import ROOT, WaveRecorder, Waves, parse_cycles, stepped_layer, write_waves
 from accel.sim.registers import Family
 from accel.sim.registers.families import down, in_each, single, to_the_right
+from accel.sim.simulate import Simulator
 from tests.machines import machine
+from tests.networks import Builder
 from tests.rtl.tools import needs_verilator
 from tests.rtl.wave_files import Wave, read_fst, read_vcd, read_with_wellen
 
@@ -120,16 +127,16 @@ def some_tiles(rng: np.random.Generator, design: Design) -> list[Tile]:
 @needs_verilator
 @pytest.mark.parametrize("name", ARRAYS)
 def test_every_signal_is_the_hardwares(name: str, tmp_path: Path) -> None:
-    fields = {"dataflow": "weight_stationary"} | ARRAYS[name]
+    given = {"dataflow": "weight_stationary"} | ARRAYS[name]
     rng = np.random.default_rng(sum(map(ord, name)))
-    arch = machine(**fields)
-    plain = design_of(arch, fields["dataflow"])
+    arch = machine(**given)
+    plain = design_of(arch, given["dataflow"])
     tiles = some_tiles(rng, plain)
     rows = 0
     for tile in tiles:
         groups, pixels, _, channels = tile.shape
         rows = max(rows, rows_needed(plain, groups, pixels, channels))
-    design = design_of(arch, fields["dataflow"], accumulator_rows=rows)
+    design = design_of(arch, given["dataflow"], accumulator_rows=rows)
     layer = stepped_layer(design, tiles)
     window = (0, layer.last_cycle + 1)
     executable = compile_model(model_of(design, trace=True))
@@ -144,13 +151,13 @@ def test_every_signal_is_the_hardwares(name: str, tmp_path: Path) -> None:
     # Shown are all PEs, and something happens in them.
     names = {
         f"{ROOT}.array.g_row[{r}].g_column[{c}].pe.product"
-        for r in range(fields["rows"])
-        for c in range(fields["columns"])
+        for r in range(given["rows"])
+        for c in range(given["columns"])
     }
     assert names <= simulated.keys()
     assert all(len(simulated[product].changes) > 3 for product in names)
     overflows = [wave for signal, wave in simulated.items() if signal.endswith(".pe.overflow")]
-    assert any(len(wave.changes) > 1 for wave in overflows) == ("partial_sum_bits" in fields.get("pe", {}))
+    assert any(len(wave.changes) > 1 for wave in overflows) == ("partial_sum_bits" in given.get("pe", {}))
 
 
 def differences(hardware: dict[str, Wave], simulated: dict[str, Wave], cycles: range) -> list[str]:
@@ -176,6 +183,46 @@ def test_a_difference_is_found() -> None:
     hardware = {f"{ROOT}.a": good, f"{ROOT}.b": good}
     assert differences(hardware, {f"{ROOT}.a": bad}, range(7)) == [f"{ROOT}.a, cycle 4: 01 11"]
     assert len(differences(hardware, {f"{ROOT}.c": good, f"{ROOT}.b": Wave(3, [])}, range(7))) == 2
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_programs_waits(name: str) -> None:
+    """What is planned from a program's clock is what a recorded run does, and its folds come when the law says."""
+    rng = random.Random(name)
+    shape = {
+        key: ARRAYS[name][key] for key in ("rows", "columns", "dataflow", "overlap", "array") if key in ARRAYS[name]
+    }
+    for _ in range(3):
+        arch = machine(
+            **shape,
+            buffers=rng.choice([(512, 1024, 1024), (2048, 4096, 4096)]),
+            double_buffered=rng.random() < 0.6,
+            bandwidth=rng.choice(["8 B/cycle", "2 B/cycle", "64 B/cycle"]),
+            width=rng.choice(["64 B/cycle", "4 B/cycle", "2 B/cycle"]),
+        )
+        builder = Builder(rng.randrange(1 << 30))
+        builder.conv(builder.conv(builder.input(1, 4, 6, 5), 6, strides=(2, 1)), 6, groups=rng.choice([1, 2]))
+        graph = fit_to_machine(builder.graph(), arch)
+        simulator = Simulator(compile_graph(graph, arch), arch)
+        source = graph.tensors[graph.inputs[0]]
+        image = np.random.default_rng(rng.randrange(1 << 30)).integers(-128, 128, source.shape).astype(np.int8)
+        positions = array_layers(simulator.program)
+        records: list[LayerRecord] = []
+        recorder = Recorder(simulator, positions, records.append)
+        simulator.run({graph.inputs[0]: image}, observer=recorder)
+        recorder.close()
+        for record in records:
+            planned = WaveRecorder(simulator, Waves(Path("unwritten.fst"), record.position + 1)).layer
+            mapping = simulator.program.layers[record.position].mapping
+            design = design_of(arch, mapping.dataflow)
+            layer = stepped_layer(design, record.tiles)
+            for field in fields(layer.times):
+                assert getattr(planned.times, field.name).tolist() == getattr(layer.times, field.name).tolist()
+            places = stimulus_of(design, record.tiles).places
+            stamps = expected_stamps(design, record.tiles, places, record.begins)
+            assert layer.times.begins.tolist() == stamps[:, 0].tolist()
+            # In the cycle after the one at whose end it is out, a result is seen in its register.
+            assert (layer.times.outs - 1).tolist() == stamps[:, 2].tolist()
 
 
 @st.composite
