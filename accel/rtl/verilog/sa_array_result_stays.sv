@@ -29,7 +29,7 @@ module sa_array_result_stays #(
     input  wire [   COLUMNS*SUM_BITS-1:0] initial_sums,
     input  wire [          2*COLUMNS-1:0] load,
     input  wire                           shift,
-    output wire [     LANES*SUM_BITS-1:0] results,
+    output logic [    LANES*SUM_BITS-1:0] results,
     output logic [        COUNT_BITS-1:0] overflows   // additions two clocks ago that did not fit
 );
     genvar r, c;
@@ -118,12 +118,13 @@ module sa_array_result_stays #(
                     .result_out (result_out),
                     .overflow   (overflow[c])
                 );
+                // Variables, not nets: a net with as many drivers as there are PEs is slow to simulate event by event.
                 if (SHIFT_OUT == 0) begin : g_here
-                    assign results[(r*COLUMNS+c)*SUM_BITS+:SUM_BITS] = result_out;
+                    always_comb results[(r*COLUMNS+c)*SUM_BITS+:SUM_BITS] = result_out;
                 end else if (SHIFT_OUT == 1 && r == ROWS - 1) begin : g_out_below
-                    assign results[c*SUM_BITS+:SUM_BITS] = result_out;
+                    always_comb results[c*SUM_BITS+:SUM_BITS] = result_out;
                 end else if (SHIFT_OUT == 2 && c == COLUMNS - 1) begin : g_out_right
-                    assign results[r*SUM_BITS+:SUM_BITS] = result_out;
+                    always_comb results[r*SUM_BITS+:SUM_BITS] = result_out;
                 end
             end
         end
