@@ -25,33 +25,27 @@ from tests.rtl.tools import needs_yosys
 
 PE = re.compile(r"array\.g_row\[(\d+)\]\.g_column\[(\d+)\]\.pe\.(.*)")
 # What travels beside the data, and what is not the array: neither is counted.
-CONTROL = {"bank_skew", "control_skew", "load_skew", "settle", "beside", "sequencer", "accumulators", "overflows"}
-CONTROL |= {"array", "beats_left", "leave_address", "leave_accumulate"}
-CONTROL_OF_A_PE = {"control", "load_down", "until_settled", "flag"}
+CONTROL = {"bank_skew", "control_skew", "load_skew", "settle", "beside", "sequencer", "accumulators", "array"}
+CONTROL_OF_A_PE = {"control", "load_down", "until_settled"}
 
 
 def registers(design: Design) -> Counter[str]:
-    """Bits of each register below the design's array module, by its path; nothing is optimized away."""
+    """Bits of registers by the module that they are in, flags of overflow apart; nothing is optimized away."""
     text = "\n".join([*(modules()[name] for name in modules_under(design.module)), top_text(design)])
     script = f"read_verilog -sv design.sv; hierarchy -check -top {design.name}; proc; flatten; write_json netlist.json"
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "design.sv").write_text(text)
         subprocess.run([find_yosys().path, "-q", "-p", script], cwd=folder, check=True, timeout=120)
         netlist = json.loads(Path(folder, "netlist.json").read_text())["modules"][design.name]
-    names: dict[int, list[str]] = {}
-    for name, net in netlist["netnames"].items():
-        for bit in net["bits"] if not net["hide_name"] else []:
-            names.setdefault(bit, []).append(name)
+    flags = {path: set(net["bits"]) for path, net in netlist["netnames"].items() if path.endswith(".overflow")}
     found: Counter[str] = Counter()
     for name, cell in netlist["cells"].items():
         if "dff" in cell["type"]:
-            # A cell is named after its module's place. Among the names of its wire are those of all ports that it
-            # passes outside of that, and, less deep than its own, inside of it.
+            # A cell is named after its module's place.
             place = name.partition("$procdff")[0].removeprefix("$flatten").replace("\\", "")
-            for bit in cell["connections"]["Q"]:
-                inside = [path for path in names.get(bit, []) if path.startswith(place)]
-                path = max(inside, key=lambda path: path.count("."), default=place)
-                found[path.removeprefix("core.")] += 1
+            bits = cell["connections"]["Q"]
+            is_flag = flags.get(f"{place}overflow") == set(bits)
+            found[place.removeprefix("core.") + ("overflow" if is_flag else "")] += len(bits)
     return found
 
 
@@ -60,21 +54,23 @@ def data_bits(design: Design) -> tuple[dict[tuple[int, int], int], int, dict[tup
     values = design.parameters
     array = design.machine.array
     travelling = 3 if design.output_stationary else 1  # which bank; where results stay, first and last, too
-    preloaded = not design.output_stationary or array.accumulator_preload
+    loads = not design.output_stationary or array.accumulator_preload
     inside: Counter[tuple[int, int]] = Counter()
     control: Counter[tuple[int, int]] = Counter()
     around = 0
     for path, bits in registers(design).items():
         parts = set(re.split(r"\.|\[", path))
         if place := PE.match(path):
+            if "overflow" in parts:
+                continue
             beside = bits if parts & CONTROL_OF_A_PE else values["COLUMN_STEP"] * travelling if "right" in parts else 0
             at = int(place[1]), int(place[2])
             inside[at] += bits - beside
-            control[at] += beside - (bits if "flag" in parts else 0)
+            control[at] += beside
         elif "load_entry" in parts or "initial_skew" in parts:
             # Without anything to load nothing reads them, and they are not there.
-            around += bits - (2 * values["INPUT_LATENCY"] if "load_entry" in parts else 0) if preloaded else 0
-        elif not parts & CONTROL:
+            around += bits - (2 * values["INPUT_LATENCY"] if "load_entry" in parts else 0) if loads else 0
+        elif "." in path and not parts & CONTROL:
             around += bits - (travelling * values["INPUT_LATENCY"] if "stream_entry" in parts else 0)
     return dict(inside), around, dict(control)
 
