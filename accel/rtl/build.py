@@ -125,7 +125,6 @@ class _Compilation:
 
     def run(self) -> Path:
         """Compile in a folder of its own, which is gone afterwards, and keep the executable."""
-        cache.writable_folder()
         with tempfile.TemporaryDirectory(prefix="accel-rtl-", ignore_cleanup_errors=True) as folder:
             place = Path(folder)
             for name, text in {**self.model.sources, **self.model.harness}.items():

@@ -63,12 +63,12 @@ def alone(name: str) -> Iterator[None]:
     The system takes the lock off a process that dies. Where it has no such locks everybody makes the file, which
     takes longer and does no harm.
     """
+    folder = writable_folder()
     try:
         import fcntl
     except ImportError:
         yield
         return
-    folder = writable_folder()
     try:
         lock = (folder / f"{name}.lock").open("w")
     except OSError as error:

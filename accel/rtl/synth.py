@@ -156,4 +156,3 @@ def _until_out_cycles(design: Design) -> int:
         return pipeline + timing.row_step_cycles * array.rows + across
     edge = 0 if array.shift_out == "none" else 1
     return pipeline + array.accumulate_latency_cycles + timing.row_step_cycles * (array.rows - 1) + across + edge
-
