@@ -17,8 +17,7 @@ from accel.sim.array import Sums, compute_tile, moving_layout
 from tests.differential.array_of_pes import Fold
 from tests.differential.pe_by_pe import OperandStays, ResultStays, simulate
 from tests.differential.registers import Adder
-
-DATAFLOWS = ("weight_stationary", "output_stationary", "input_stationary")
+from tests.drawn import arithmetics, arrays
 
 
 @dataclass(frozen=True)
@@ -61,33 +60,11 @@ def draw(rng: np.random.Generator, qtype: QType, shape: tuple[int, int]) -> npt.
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    size, latency = st.integers(1, 6), st.sampled_from([0, 0, 0, 1, 2])
-    hop = st.sampled_from([1, 1, 1, 2, 3])
-    array = ArraySpec(
-        rows=draw(size),
-        columns=draw(size),
-        dataflow=(draw(st.sampled_from(DATAFLOWS)),),
-        overlap=draw(st.sampled_from(["none", "double_buffered"])),
-        short_folds=draw(st.sampled_from(["overlapped", "serialized"])),
-        shift_out=draw(st.sampled_from(["down", "right", "none"])),
-        accumulator_preload=draw(st.booleans()),
-        multiplier_latency_cycles=draw(latency),
-        accumulate_latency_cycles=draw(latency),
-        vertical_hop_latency_cycles=draw(hop),
-        horizontal_hop_latency_cycles=draw(hop),
-        input_latency_cycles=draw(latency),
-        output_latency_cycles=draw(latency),
-    )
-    types = st.builds(QType, st.integers(1, 16), st.booleans())
-    activation, weight = draw(types), draw(types)
-    # A product fits the sums; where it only just does, sums overflow often.
-    least = max(8, activation.bits + weight.bits + (not activation.signed) + (not weight.signed))
-    partial = draw(st.integers(least, min(64, least + 6)) | st.sampled_from([32, 40, 64]).filter(lambda b: b >= least))
-    total = draw(st.integers(partial, min(64, partial + 4)) | st.sampled_from([64]))
+    activation, weight, sums = draw(arithmetics())
     extent = st.integers(1, 13)
     return Case(
-        array=array,
-        sums=Sums(partial, total, draw(st.sampled_from(["wrap", "saturate"]))),
+        array=draw(arrays(most=6)),
+        sums=sums,
         activation=activation,
         weight=weight,
         m=draw(extent),
