@@ -12,10 +12,18 @@ from hypothesis import strategies as st
 from accel.arch.load import load_arch
 from accel.arch.spec import ArraySpec, Dataflow
 from accel.arch.timing import ArrayTiming
-
-WS: Dataflow = "weight_stationary"
-OS: Dataflow = "output_stationary"
-IS: Dataflow = "input_stationary"
+from tests.arch.public_arrays import (
+    COUNTED,
+    GEMMINI,
+    GEMMINI_FIRST_RESULT,
+    IS,
+    OS,
+    WS,
+    PublicArray,
+    scale_sim_3,
+    scale_sim_rtl,
+    square,
+)
 
 
 def timing(machine: str, dataflow: Dataflow, **fields: Any) -> ArrayTiming:
@@ -23,25 +31,18 @@ def timing(machine: str, dataflow: Dataflow, **fields: Any) -> ArrayTiming:
     return ArrayTiming.of(load_arch(machine).array.model_copy(update=fields), dataflow)
 
 
-def square(size: int, **fields: Any) -> dict[str, Any]:
-    return {"rows": size, "columns": size, **fields}
+@pytest.mark.parametrize("array", COUNTED, ids=str)
+def test_counted(array: PublicArray) -> None:
+    """Every point that was counted."""
+    law = array.timing
+    for run in array.runs:
+        streams = [run.stream] * run.folds
+        before = law.load_cycles if array.in_place else 0
+        assert law.sequence_cycles(streams) - before == run.cycles, run
 
 
 class TestAxisSystolicArray:
-    """abarajithan11/axis-systolic-array @44bbe4f under Verilator: T results of depth K, first input to last output."""
-
-    @pytest.mark.parametrize(
-        ("machine", "fields", "depth", "results", "counted"),
-        [
-            ("axis-systolic-4x4", {}, 16, 1, 28),
-            ("axis-systolic-4x4", {}, 64, 16, 1036),
-            ("axis-systolic-4x4", {}, 1152, 4, 4620),
-            ("axis-systolic-8x8", {"multiplier_latency_cycles": 2, "accumulate_latency_cycles": 3}, 147, 1, 174),
-            ("axis-systolic-16x16", {"multiplier_latency_cycles": 3, "accumulate_latency_cycles": 1}, 576, 8, 4658),
-        ],
-    )
-    def test_counted(self, machine: str, fields: dict[str, int], depth: int, results: int, counted: int) -> None:
-        assert timing(machine, OS, **fields).sequence_cycles([depth] * results) == counted
+    """abarajithan11/axis-systolic-array @44bbe4f: 190 points meet this."""
 
     @pytest.mark.parametrize("size", [(4, 4), (8, 8), (16, 16), (8, 4), (4, 16)])
     @pytest.mark.parametrize("latencies", [(1, 1), (2, 3), (3, 1)])
@@ -61,11 +62,7 @@ class TestAxisSystolicArray:
 
 
 class TestOpenTPU:
-    """UCSBarchlab/OpenTPU @ca5d381 under Verilator: dispatch to done of L vectors, weights in place; L + 2N."""
-
-    @pytest.mark.parametrize(("size", "vectors", "counted"), [(4, 100, 108), (8, 64, 80), (16, 27, 59)])
-    def test_counted(self, size: int, vectors: int, counted: int) -> None:
-        assert timing("opentpu-8x8", WS, **square(size)).streaming_cycles(vectors) == counted
+    """UCSBarchlab/OpenTPU @ca5d381: 24 points meet L + 2N."""
 
     @pytest.mark.parametrize("size", [2, 4, 8, 16])
     @pytest.mark.parametrize("vectors", [1, 8, 27, 64, 100, 1000])
@@ -74,43 +71,27 @@ class TestOpenTPU:
 
 
 class TestScaleSimRtl:
-    """SCALE-Sim's published RTL @1d62b68 in simulation; a PE has two registers on the way down."""
+    """SCALE-Sim's published RTL @1d62b68; the laws stand beside its points."""
 
     @pytest.mark.parametrize("size", [(4, 4), (8, 8), (16, 16), (8, 16)])
-    @pytest.mark.parametrize("stream", [1, 4, 16, 100])
-    def test_law(self, size: tuple[int, int], stream: int) -> None:
-        r, c = size
-        weights_stay = timing("scale-sim-rtl", WS, rows=r, columns=c)
-        outputs_stay = timing("scale-sim-rtl", OS, rows=r, columns=c)
-        assert weights_stay.sequence_cycles([stream]) == stream + 3 * r + c - 2  # load to last output
-        assert outputs_stay.sequence_cycles([stream]) == stream + r + c - 1  # until the bottom row is final
+    def test_law(self, size: tuple[int, int]) -> None:
+        for array in scale_sim_rtl(*size):
+            for run in array.runs:
+                assert array.timing.sequence_cycles([run.stream]) == run.cycles
 
 
 class TestGemminiMesh:
-    """MeshWithDelays of ucb-bar/gemmini, default configuration, under Verilator: first request to last result row."""
+    """MeshWithDelays of ucb-bar/gemmini: one law for 50 points, the rows of all requests and 33."""
 
-    @pytest.mark.parametrize(("folds", "counted"), [(1, 65), (2, 81), (4, 113), (8, 177), (16, 305)])
-    def test_weight_stationary_full_requests(self, folds: int, counted: int) -> None:
-        mesh = timing("gemmini-mesh-16x16", WS)
-        assert mesh.sequence_cycles([16] * folds) == counted
-        # The law, rows of all requests + 33: one preload of 16 rows, then a compute request of 16 for each fold, the
-        # next preload travelling along with it.
-        assert counted == 16 + 16 * folds + 33
-
-    @pytest.mark.parametrize("folds", range(1, 17))
-    def test_weight_stationary_short_requests(self, folds: int) -> None:
-        # M = 8: 57 for one fold and 24 for each further one. Nothing travels along, so every fold is a request of 16
-        # rows and one of 8.
-        assert timing("gemmini-mesh-16x16", WS).sequence_cycles([8] * folds) == 57 + 24 * (folds - 1)
-        assert 57 + 24 * (folds - 1) == folds * (16 + 8) + 33
+    def test_weight_stationary(self) -> None:
+        for run in GEMMINI[0].runs:
+            # At M = 16 the next preload travels along with a compute request; at M = 8 nothing does, and every fold is
+            # a request of 16 rows and one of 8.
+            rows = 16 + 16 * run.folds if run.stream == 16 else (16 + 8) * run.folds
+            assert run.cycles == rows + 33
 
     def test_first_result(self) -> None:
-        assert timing("gemmini-mesh-16x16", WS).first_row_cycles == 34
-
-    @pytest.mark.parametrize("blocks", range(1, 17))
-    def test_output_stationary(self, blocks: int) -> None:
-        mesh = timing("gemmini-mesh-16x16", OS)
-        assert mesh.sequence_cycles([16 * blocks]) == 16 * (blocks + 2) + 33  # blocks, a preload and the way out
+        assert GEMMINI[0].timing.first_row_cycles == GEMMINI_FIRST_RESULT
 
 
 def resnet18() -> list[tuple[int, int, int]]:
@@ -133,11 +114,8 @@ class TestScaleSim3:
     @pytest.mark.parametrize("size", [(32, 32), (128, 128), (8, 64)])
     @pytest.mark.parametrize("layer", resnet18())
     def test_law(self, size: tuple[int, int], layer: tuple[int, int, int]) -> None:
-        (r, c), (pixels, window, filters) = size, layer
-        cycles = {name: layer_cycles(name, r, c, *layer) for name in (WS, OS, IS)}
-        assert cycles[WS] - 1 == ceil(window / r) * ceil(filters / c) * (2 * r + c + pixels - 2) - 1
-        assert cycles[IS] - 1 == ceil(window / r) * ceil(pixels / c) * (2 * r + c + filters - 2) - 1
-        assert cycles[OS] - 1 == ceil(pixels / r) * ceil(filters / c) * (r + c + window - 2) - 1
+        for dataflow in (WS, IS, OS):
+            assert layer_cycles(dataflow, *size, *layer) - 1 == scale_sim_3(dataflow, *size, layer)
 
     @pytest.mark.parametrize(
         ("size", "totals"),
