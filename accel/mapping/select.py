@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from accel.errors import AccelError
 from accel.mapping.mapping import ArrayMapping
@@ -34,7 +35,7 @@ def select_array_layers(program: Program, wanted: str) -> list[int]:
     for word in (part.strip() for part in wanted.split(",")):
         if word in names:
             position = names.index(word)
-        elif word.isascii() and word.isdigit():
+        elif re.fullmatch(r"[0-9]{1,18}", word):
             position = int(word) - 1
         else:
             close = difflib.get_close_matches(word, names, 1)

@@ -13,6 +13,8 @@ LENGTH_BITS = 16
 """Of the counter of a fold's operands, unless a program streams more in one fold."""
 _SHIFT_OUT = {"none": 0, "down": 1, "right": 2}
 _SHORT = {"weight_stationary": "ws", "output_stationary": "os", "input_stationary": "is"}
+_HAND_WRITTEN = "sa"
+"""What the names of all hand-written modules begin with, an underscore behind it."""
 _REQUANTIZERS = ("float32_rne",)
 
 
@@ -31,9 +33,12 @@ class Design:
 
     @property
     def name(self) -> str:
-        """Of the generated top module, such as ``edge_32x32_ws``."""
-        plain = re.sub(r"\W+", "_", self.machine.name, flags=re.ASCII).strip("_").lower()
-        return f"{plain if plain[:1].isalpha() else 'array_' + plain}_{_SHORT[self.dataflow]}"
+        """Of the generated top module, such as ``edge_32x32_ws``; never that of a hand-written one."""
+        # Verilator names its files otherwise where two underscores follow each other.
+        words = re.findall(r"[a-z0-9]+", self.machine.name.lower())
+        if not words or not words[0][0].isalpha() or words[0] == _HAND_WRITTEN:
+            words = ["array", *words]
+        return "_".join([*words, _SHORT[self.dataflow]])
 
     @property
     def output_stationary(self) -> bool:

@@ -85,9 +85,9 @@ From this folder; what they make goes elsewhere, so that the folder can be writt
 
 Simulate, with either simulator; it says PASSED, or which sum or cycle differs:
 
-    cd testbench && iverilog -g2012 -s {bench} -o /tmp/{name}.vvp -c {name}.f && vvp -n /tmp/{name}.vvp
-    cd testbench && verilator --binary --timing --top-module {bench} --Mdir /tmp/{name} -f {name}.f
-    cd testbench && /tmp/{name}/V{bench}
+    (cd testbench && iverilog -g2012 -s {bench} -o /tmp/{name}.vvp -c {name}.f && vvp -n /tmp/{name}.vvp)
+    (cd testbench && verilator --binary --timing --top-module {bench} --Mdir /tmp/{name} -f {name}.f)
+    (cd testbench && /tmp/{name}/V{bench})
 
 Read into yosys; synthesize a small array of the same PEs. By default yosys fuses multiplier and adder at the width of
 the sum, and a PE comes out half as large again; hence `-noalumacc`. The accumulator buffer is a memory for each lane,

@@ -138,6 +138,7 @@ class TestLayersByNumberAndName:
             ("0", "there is no layer 0"),
             ("3,", 'there is no layer ""'),
             ("-1", 'there is no layer "-1"'),
+            pytest.param("9" * 5000, "there is no layer", id="more digits than Python takes for a number"),
             ("fold", 'there is no layer "fold"'),
         ],
     )

@@ -4,7 +4,8 @@
 //
 //     +stimulus=FILE   what to run
 //     +results=FILE    where to write down sums and cycles; without it nothing is written
-//     +expected=FILE   results to compare with; PASSED or FAILED is said, and a failure is the simulator's exit code
+//     +expected=FILE   results to compare with; PASSED or FAILED is said, and a failure is the simulator's exit code.
+//                      Without it and without +stimulus: the example that came with the testbench
 //
 // Files are text: decimal numbers below lines that say what they are. `stimulus_text` and `response_text` of
 // accel/rtl/bench.py write them. Cycle 0 is the first clock after reset; what a register holds after a rising edge
@@ -183,11 +184,12 @@ module sa_testbench #(
             results_file = $fopen(results_path, "w");
             if (results_file == 0) stop({"cannot write ", results_path});
         end
+        // What is expected of the stimulus that ships with a testbench says nothing about another one.
         expected_path = EXPECTED;
-        if ($value$plusargs("expected=%s", expected_path)) begin
+        if ($value$plusargs("expected=%s", expected_path) || !$test$plusargs("stimulus=")) begin
             expected_file = $fopen(expected_path, "r");
             if (expected_file == 0) stop({"cannot read ", expected_path});
-        end else expected_file = $fopen(expected_path, "r");
+        end
     endtask
 
     task heading(string text);
