@@ -90,7 +90,8 @@ def execute_node(
     op, out = node.op, graph.tensors[node.output]
     sources = [graph.tensors[name] for name in node.inputs]
     if isinstance(op, Conv | Linear):
-        return _multiply(node, op, inputs[0], sources[0], out, accumulation, requantizer)
+        sums, overflows = layer_sums(graph, node, inputs[0], accumulation)
+        return layer_output(graph, node, sums, requantizer), _accumulator_use(graph, node, sums, overflows)
     return vector_operation(op, inputs, sources, out), None
 
 
@@ -136,28 +137,30 @@ def vector_operation(
             assert_never(op)
 
 
-def _multiply(
-    node: Node,
-    op: Conv | Linear,
-    x: IntArray,
-    source: Tensor,
-    out: Tensor,
-    accumulation: Accumulation | None,
-    requantizer: str,
-) -> tuple[Array, AccumulatorUse]:
+def layer_sums(
+    graph: Graph, node: Node, x: IntArray, accumulation: Accumulation | None = None
+) -> tuple[Int64Array, int]:
+    """Final sums of a convolution or linear layer, bias included, and how many additions did not fit.
+
+    Returns
+    -------
+    tuple
+        Sums of shape (batch * height * width, out channels), or (rows, out features); additions that wrapped or
+        saturated.
+    """
+    op, source = node.op, graph.tensors[node.inputs[0]]
+    assert isinstance(op, Conv | Linear)
     accumulator, folds = (None, None) if accumulation is None else accumulation(node)
     bias = fold_zero_point(op.weight.values, op.bias, source.zero_point)
     if isinstance(op, Conv):
-        sums, overflows = _convolve(x, op, bias, source.zero_point, accumulator, folds)
-    else:
-        rows = x.reshape(-1, x.shape[-1])
-        sums, overflows = accumulate(rows, op.weight.values.T, bias, accumulator, folds)
-    domain = source.encoding.qtype
-    use = AccumulatorUse(
-        bits_used=bits_for(int(sums.min(initial=0)), int(sums.max(initial=0))),
-        bits_safe=safe_bits(op.weight.values, bias, domain.min, domain.max),
-        overflows=overflows,
-    )
+        return _convolve(x, op, bias, source.zero_point, accumulator, folds)
+    return accumulate(x.reshape(-1, x.shape[-1]), op.weight.values.T, bias, accumulator, folds)
+
+
+def layer_output(graph: Graph, node: Node, sums: IntArray, requantizer: str = "float32_rne") -> Array:
+    """What a convolution or linear layer makes of its final sums, as ``layer_sums`` has them."""
+    op, source, out = node.op, graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    assert isinstance(op, Conv | Linear)
     y: Array
     if out.qtype is None:
         y = sums.astype(np.float32) * (np.float32(source.scale) * op.weight.scale)
@@ -166,8 +169,20 @@ def _multiply(
         y = REQUANTIZERS[requantizer](sums, scale, out.zero_point, out.qtype, op.clamp)
     if isinstance(op, Conv):
         batch, channels, height, width = out.shape
-        return np.ascontiguousarray(y.reshape(batch, height, width, channels).transpose(0, 3, 1, 2)), use
-    return y.reshape(out.shape), use
+        return np.ascontiguousarray(y.reshape(batch, height, width, channels).transpose(0, 3, 1, 2))
+    return y.reshape(out.shape)
+
+
+def _accumulator_use(graph: Graph, node: Node, sums: Int64Array, overflows: int) -> AccumulatorUse:
+    op, source = node.op, graph.tensors[node.inputs[0]]
+    assert isinstance(op, Conv | Linear)
+    domain = source.encoding.qtype
+    bias = fold_zero_point(op.weight.values, op.bias, source.zero_point)
+    return AccumulatorUse(
+        bits_used=bits_for(int(sums.min(initial=0)), int(sums.max(initial=0))),
+        bits_safe=safe_bits(op.weight.values, bias, domain.min, domain.max),
+        overflows=overflows,
+    )
 
 
 def _convolve(
