@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -129,9 +130,9 @@ class _Compilation:
             place = Path(folder)
             for name, text in {**self.model.sources, **self.model.harness}.items():
                 (place / name).write_text(text, encoding="utf-8")
-            self._step(place, "Verilator", self._verilate())
+            self._step(place, "Verilator", self._verilate(), f"{PREFIX}.mk")
             self._take_runtime(place)
-            self._step(place, "the C++ compiler", self._make())
+            self._step(place, "the C++ compiler", self._make(), PREFIX)
             self._keep_runtime(place)
             return cache.keep(place / PREFIX, self.name)
 
@@ -154,20 +155,22 @@ class _Compilation:
 
     def _make(self) -> list[str]:
         jobs = compilers_at_once(self.model.elements, self.model.trace)
-        compiler = (f"CXX={self.compiler.path}", f"LINK={self.compiler.path}")
-        return [self.make.path, "-f", f"{PREFIX}.mk", f"-j{jobs}", *compiler, *self._compile]
+        compiler = shlex.quote(self.compiler.path)
+        both = (f"CXX={compiler}", f"LINK={compiler}")
+        return [self.make.path, "-f", f"{PREFIX}.mk", f"-j{jobs}", *both, *self._compile]
 
-    def _step(self, place: Path, who: str, command: Sequence[str]) -> None:
+    def _step(self, place: Path, who: str, command: Sequence[str], product: str) -> None:
         log = place / "log"
         with log.open("ab") as output:
             code = _run(command, place, output.fileno())
-        if code == 0:
+        if code == 0 and (place / product).is_file():
             return
-        kept = cache.keep(log, f"{self.name}.log")
-        raise AccelError(
-            f"{who} cannot compile {self.model.top}: {_first_error(kept.read_text(errors='replace'))}",
-            hint=f"{_hint(kept.read_text(errors='replace'))}all that it said is in {kept}",
-        )
+        said = log.read_text(errors="replace")
+        failed = f"exit code {code}" if code else f"it ended without {product}"
+        error, hint = _first_error(said) or failed, _hint(said)
+        if said:
+            hint += f"all that it said is in {cache.keep(log, f'{self.name}.log')}"
+        raise AccelError(f"{who} cannot compile {self.model.top}: {error}", hint=hint)
 
     # Verilator's own library is most of the work of a small model, and the same for all.
 
@@ -201,7 +204,7 @@ def _run(command: Sequence[str], place: Path, output: int) -> int:
 def _first_error(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"^%(Error|Warning)|\berror\b|\bKilled\b", line, re.IGNORECASE)]
-    return (errors or lines[-1:] or ["it says nothing"])[0]
+    return (errors or lines[-1:] or [""])[0]
 
 
 def _hint(log: str) -> str:

@@ -88,6 +88,7 @@ def _find(wanted: _Wanted, path: str) -> Tool:
     place = shutil.which(wanted.name, path=path)
     if place is None:
         raise AccelError(f"{wanted.name} is not installed, or not on PATH", hint=_install(wanted))
+    place = os.path.abspath(place)  # Tools run in folders of their own.
     said = _version_text(wanted, place)
     found = re.search(wanted.pattern, said)
     if found is None:

@@ -18,7 +18,7 @@ from accel.errors import AccelError
 from accel.rtl import build, cache, memory
 from accel.rtl.build import Model, compile_model, is_compiled, model_of
 from accel.rtl.design import design_of
-from accel.rtl.toolchain import find_verilator
+from accel.rtl.toolchain import find_compiler, find_verilator
 from tests.machines import machine
 from tests.rtl.tools import needs_verilator
 
@@ -61,7 +61,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder, calls = tmp_path / "tools", tmp_path / "calls"
     folder.mkdir()
     tools = {
-        "verilator": 'if [ "$1" = --version ]; then echo "Verilator 5.006"; fi',
+        "verilator": 'if [ "$1" = --version ]; then echo "Verilator 5.006"; else eval "$BEFORE_VERILATOR"; touch Vdut.mk; fi',
         "g++": 'echo "g++ 12.2.0"',
         "make": f"""if [ "$1" = --version ]; then echo "GNU Make 4.3"; exit; fi
 echo $$ >> {calls}
@@ -119,6 +119,16 @@ def test_parameters_defines_and_headers_arrive(real: None) -> None:
 @needs_verilator
 def test_a_cache_folder_with_a_blank_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
+    assert output_of(compile_model(MODEL)) == "1\n"
+
+
+@needs_verilator
+def test_a_compiler_with_a_blank_in_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And named from here, while it runs in another folder."""
+    (tmp_path / "my tools").mkdir()
+    (tmp_path / "my tools" / "cxx").symlink_to(find_compiler().path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CXX", "my tools/cxx")
     assert output_of(compile_model(MODEL)) == "1\n"
 
 
@@ -349,7 +359,6 @@ MESSAGES = {
         "it ran out of memory: close other programs, or take a smaller array; ",
     ),
     "no error": ("compiling\nstopped at 3", "stopped at 3; "),
-    "silence": ("", "it says nothing; "),
 }
 
 
@@ -361,6 +370,20 @@ def test_what_a_compiler_says(what: str, stand_ins: Path, cache_folder: Path, mo
         compile_model(MODEL)
     (log,) = cache_folder.glob("*.log")
     assert str(error.value) == f"the C++ compiler cannot compile adder: {reported}all that it said is in {log}"
+
+
+def test_a_compiler_that_says_nothing(stand_ins: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, who, does, reported in (
+        ("BEFORE_MAKE", "the C++ compiler", "exit 2", "exit code 2"),
+        ("BEFORE_MAKE", "the C++ compiler", "exit 0", "it ended without Vdut"),
+        ("BEFORE_VERILATOR", "Verilator", "kill -SEGV $$", "exit code -11"),
+        ("BEFORE_VERILATOR", "Verilator", "exit 0", "it ended without Vdut.mk"),
+    ):
+        monkeypatch.setenv(variable, does)
+        with pytest.raises(AccelError) as error:
+            compile_model(MODEL)
+        assert str(error.value) == f"{who} cannot compile adder: {reported}"
+    assert [path.suffix for path in cache_folder.iterdir()] == [".lock"]
 
 
 # ---- the cache

@@ -135,6 +135,14 @@ def test_cxx_names_the_compiler(install: Install, monkeypatch: pytest.MonkeyPatc
     assert str(error.value) == "CXX names the compiler gone, which is not there; unset it, or name another"
 
 
+def test_a_path_from_here_is_good_everywhere(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tools run in folders of their own."""
+    there = install("make", "GNU Make 4")
+    monkeypatch.chdir(there.parent.parent)
+    monkeypatch.setenv("PATH", there.parent.name)
+    assert find_make().path == str(there)
+
+
 @needs_verilator
 def test_this_computers_verilator() -> None:
     assert find_verilator().version.startswith("Verilator ")
