@@ -167,8 +167,8 @@ class TestGemminiWraps:
         expected = simulated(stimulus)
         assert [sums.tolist() for sums in expected.sums] == [sums.tolist() for sums in response.sums]
         # Among products of 127 x 127 the 33rd is the first that does not fit, of 128 x 128 the 32nd; after that the
-        # sums come from the other end of the range and the rest does not fill it again. So each of 256 results overflows
-        # once, in both products by hand, and in the third one each result that does not fit.
+        # sums come from the other end of the range, and the rest does not fill it again. So each of 256 results
+        # overflows once in both products by hand, and in the third one each result that does not fit.
         assert 32 * 127**2 < self.RANGE // 2 <= 33 * 127**2
         assert 31 * 128**2 < self.RANGE // 2 <= 32 * 128**2
         others = np.count_nonzero(wrapped != exact)
