@@ -103,7 +103,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        with _orderly_end():
+            app()
     except AccelError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -114,6 +115,22 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let what ends a program at once unwind it: temporary folders and programs that it has started go with it."""
+    import signal
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _say(*parts: Any) -> None:

@@ -190,7 +190,14 @@ class _Compilation:
 def _run(command: Sequence[str], place: Path, output: int) -> int:
     """Run a program and all that it starts; none of it outlives a Ctrl-C."""
     process = subprocess.Popen(
-        command, cwd=place, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        command,
+        cwd=place,
+        # What a compiler that is killed leaves behind goes with the rest.
+        env=os.environ | {"TMPDIR": str(place)},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
     )
     try:
         return process.wait()

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -91,3 +96,30 @@ def test_an_interrupt_is_no_traceback(accel, monkeypatch) -> None:
     ran = accel("estimate", *WORDS)
     assert (ran.code, ran.out) == (130, "")
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_the_program_ends_it_in_order(accel, monkeypatch, tmp_path, number) -> None:
+    def ended(*_):
+        with tempfile.TemporaryDirectory(dir=tmp_path):
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+
+    monkeypatch.setattr(api, "estimate", ended)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        assert accel("estimate", *WORDS) == (128 + number, "", "")
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_ignored_stays_ignored(accel, monkeypatch) -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(api, "estimate", lambda *_: os.kill(os.getpid(), signal.SIGHUP) or sys.exit(7))
+        assert accel("estimate", *WORDS).code == 7
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -61,7 +61,9 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder, calls = tmp_path / "tools", tmp_path / "calls"
     folder.mkdir()
     tools = {
-        "verilator": 'if [ "$1" = --version ]; then echo "Verilator 5.006"; else eval "$BEFORE_VERILATOR"; touch Vdut.mk; fi',
+        "verilator": """if [ "$1" = --version ]; then echo "Verilator 5.006"; exit; fi
+eval "$BEFORE_VERILATOR"
+touch Vdut.mk""",
         "g++": 'echo "g++ 12.2.0"',
         "make": f"""if [ "$1" = --version ]; then echo "GNU Make 4.3"; exit; fi
 echo $$ >> {calls}
@@ -271,7 +273,7 @@ def stuck(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """A process whose ``make`` has started something that takes for ever."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
-    other = _compiling("echo made", BEFORE_MAKE="sleep 600")
+    other = _compiling("echo made", BEFORE_MAKE='mktemp -p "$TMPDIR"; sleep 600')
     deadline = time.monotonic() + 30
     while not stand_ins.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
