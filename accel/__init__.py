@@ -16,12 +16,27 @@ from accel.errors import AccelError
 from accel.version import __version__
 
 if TYPE_CHECKING:
-    from accel.api import Network, Waves, emit_rtl, estimate, load_arch, load_network, simulate, synthesize, verify
+    from accel.api import (
+        LayerBits,
+        Network,
+        QuantizeOptions,
+        Waves,
+        emit_rtl,
+        estimate,
+        load_arch,
+        load_network,
+        quantize,
+        simulate,
+        synthesize,
+        verify,
+    )
     from accel.result import Result
 
 __all__ = [
     "AccelError",
+    "LayerBits",
     "Network",
+    "QuantizeOptions",
     "Result",
     "Waves",
     "__version__",
@@ -29,6 +44,7 @@ __all__ = [
     "estimate",
     "load_arch",
     "load_network",
+    "quantize",
     "simulate",
     "synthesize",
     "verify",

@@ -23,6 +23,12 @@ from accel.mapping.select import array_layers, select_array_layers
 from accel.networks import companions, network_path
 from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
+from accel.quantization import Quantization
+from accel.quantizer.images import read_images
+from accel.quantizer.layers_file import read_layers
+from accel.quantizer.options import LayerBits, QuantizeOptions
+from accel.quantizer.quantize import quantize_network
+from accel.quantizer.save import output_file, save
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Result, Verification
 from accel.rtl.emit import emit
@@ -36,7 +42,9 @@ from accel.synthesizing import synthesize_machine
 from accel.witnessing import verify_program
 
 __all__ = [
+    "LayerBits",
     "Network",
+    "QuantizeOptions",
     "Simulation",
     "Waves",
     "emit_rtl",
@@ -44,6 +52,7 @@ __all__ = [
     "load_arch",
     "load_network",
     "lowered",
+    "quantize",
     "simulate",
     "synthesize",
     "verify",
@@ -243,6 +252,59 @@ def synthesize(arch: Machine, progress: Progress | None = None) -> Synthesis:
         Yosys or its cell library is missing, or fails; the RTL does not cover the machine.
     """
     return synthesize_machine(arch, progress)
+
+
+def quantize(
+    network: str | Path,
+    out: Path,
+    images: Array | Path | None = None,
+    options: QuantizeOptions | None = None,
+    layers: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Quantization:
+    """Quantize a float network after training: integers of 1 to 16 bits, by layer and operand.
+
+    Parameters
+    ----------
+    network
+        A float ONNX file, or a network of the gallery that ships.
+    out
+        The ONNX file to write, which ``load_network`` reads: QDQ or QONNX.
+    images
+        For calibration: float32, images along the first axis; an array, a .npy file, or a .npz file with one array or
+        one that is called ``images``. None: the gallery's own.
+    options
+        Widths, bounds, rounding, scales; None: 8 bits everywhere.
+    layers
+        A YAML file of widths by layer, ``conv1: {weights: 4, activations: 8}``; they go before all others.
+    overwrite
+        Replace ``out`` if it exists.
+
+    Raises
+    ------
+    AccelError
+        What is wrong with the network, the images or the options; nothing is written then.
+
+    Examples
+    --------
+    >>> options = QuantizeOptions(weights=4, activations=8, first_last=8)
+    >>> quantize("digits-resnet8", Path("w4a8.onnx"), options=options).weight_bits  # doctest: +SKIP
+    """
+    extras = companions(network)
+    path = network_path(network) if extras is None else extras.float_path
+    data = extras.images if images is None and extras is not None else images
+    if data is None:
+        raise AccelError("there are no calibration images", str(path), "give some with --calibrate images.npz")
+    chosen = options or QuantizeOptions()
+    if layers is not None:
+        chosen = replace(chosen, layers={**chosen.layers, **read_layers(layers)})
+    where = str(data) if isinstance(data, Path) else "the calibration images"
+    with output_file(out, overwrite) as partial:
+        report = progress or (lambda text, done, total: None)
+        quantized = quantize_network(path, read_images(data), where, chosen, report)
+        save(quantized.model, partial, out)
+    return replace(quantized.record, path=str(out))
 
 
 @dataclass

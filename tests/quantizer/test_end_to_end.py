@@ -1,0 +1,31 @@
+"""The gallery's float network, quantized here, on a machine: integers agree with onnxruntime, classes with the float's."""
+
+from __future__ import annotations
+
+import pytest
+
+import accel
+from accel.api import QuantizeOptions
+from accel.gallery import workloads_dir
+
+DIGITS = workloads_dir() / "digits_resnet8"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return accel.load_network("digits-resnet8")
+
+
+@pytest.mark.parametrize("ranges", ["asymmetric", "symmetric"])
+def test_eight_bits_have_onnxruntime_as_a_witness_and_keep_every_class(ranges, shipped, tmp_path) -> None:
+    out = tmp_path / "w8a8.onnx"
+    record = accel.quantize("digits-resnet8", out, shipped.images[:64], QuantizeOptions(ranges=ranges))
+    assert (record.file_format, record.images, record.path) == ("qdq", 64, str(out))
+    network, edge = accel.load_network(out), accel.load_arch("edge-32x32")
+    verification = accel.verify(network, edge, shipped.images[:1])
+    assert verification.passed
+    assert (verification.doubt_alone, verification.doubt_end_to_end) == ("", "")
+    assert all(check.witness_end_to_end is not None for check in verification.checks)
+    few = slice(0, 40)
+    result = accel.simulate(network, edge, shipped.images[few], shipped.labels[few], DIGITS / "float.onnx").result
+    assert result.accuracy.agreement == 1.0
