@@ -1,4 +1,4 @@
-"""The gallery's float network, quantized here, on a machine: integers agree with onnxruntime, classes with the float's."""
+"""The gallery's float network, quantized, on a machine: integers as onnxruntime has them, classes as before."""
 
 from __future__ import annotations
 
