@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from accel.mapping.select import array_layers, select_array_layers
 from accel.networks import companions, network_path
 from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
+from accel.precision.accumulators import Subject, parse_widths
+from accel.precision.accumulators import study as study_accumulators
 from accel.quantization import Quantization
 from accel.quantizer.images import read_images
 from accel.quantizer.layers_file import read_layers
@@ -37,9 +39,10 @@ from accel.rtl.waves import WaveRecorder, Waves
 from accel.rtl.witness import compile_hardware, witness
 from accel.sim.memory import Observer
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
+from accel.studies.accumulators import AccumulatorStudy
 from accel.synthesis import Synthesis
 from accel.synthesizing import synthesize_machine
-from accel.witnessing import verify_program
+from accel.witnessing import accumulation_of, verify_program
 
 __all__ = [
     "LayerBits",
@@ -47,11 +50,13 @@ __all__ = [
     "QuantizeOptions",
     "Simulation",
     "Waves",
+    "accumulators",
     "emit_rtl",
     "estimate",
     "load_arch",
     "load_network",
     "lowered",
+    "parse_widths",
     "quantize",
     "simulate",
     "synthesize",
@@ -160,13 +165,8 @@ def simulate(
         Cycles and energy are those of one batch of the file's size; error and accuracy are over all images.
     """
     graph = fit_to_machine(network.graph, arch)
-    data, notes = input_images(network.graph, inputs, network.images, images)
-    if labels is not None and inputs is None and network.images is None:
-        raise AccelError("labels are given without images", network.graph.path, "give the images with --input")
-    classes = graph.tensors[graph.outputs[0]].size // graph.batch
-    truth = None if labels is None else read_labels(labels, len(data), classes)
+    data, truth, notes = _images_and_labels(network, inputs, labels, images)
     if inputs is None:
-        truth = network.labels[: len(data)] if truth is None and network.labels is not None else truth
         float_model = float_model or network.float_path
     simulator = Simulator(compile_graph(graph, arch), arch)
     recorder = None if waves is None else WaveRecorder(simulator, waves)
@@ -179,6 +179,61 @@ def simulate(
         recorder.write(_named(progress, f"registers of layer {recorder.waves.layer}"))
     result = result_of(network.name, graph.batch, arch, simulator.program, simulator.cycles, job.observations(truth))
     return Simulation(result, job.outputs(), tuple(notes))
+
+
+def accumulators(
+    network: Network,
+    arch: Machine | None = None,
+    inputs: Array | Path | None = None,
+    labels: npt.NDArray[np.int64] | Path | None = None,
+    images: int | None = None,
+    bits: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> AccumulatorStudy:
+    """How wide a network's sums get, how wide they can never get, and what narrower accumulators cost.
+
+    Parameters
+    ----------
+    arch
+        Whose folds give the order of additions, and whose requantizer makes the integers; None: one product after
+        the other.
+    inputs, labels, images
+        As for ``simulate``.
+    bits
+        Narrow widths to try; None: from the most bits used downwards.
+
+    Raises
+    ------
+    AccelError
+        As for ``simulate``, and a width that is no accumulator's.
+    """
+    data, truth, notes = _images_and_labels(network, inputs, labels, images)
+    if arch is None:
+        subject = Subject(network.name, network.graph, data, truth, notes=tuple(notes))
+    else:
+        graph = fit_to_machine(network.graph, arch)
+        accumulation = accumulation_of(compile_graph(graph, arch), arch)
+        unit = arch.vector.requantizer
+        subject = Subject(network.name, graph, data, truth, unit, arch.name, accumulation, tuple(notes))
+    return study_accumulators(subject, bits, progress)
+
+
+def _images_and_labels(
+    network: Network,
+    inputs: Array | Path | None,
+    labels: npt.NDArray[np.int64] | Path | None,
+    images: int | None,
+) -> tuple[Array, npt.NDArray[np.int64] | None, list[str]]:
+    """The images to run, the class of each where it is known, and what was assumed."""
+    data, notes = input_images(network.graph, inputs, network.images, images)
+    if labels is not None and inputs is None and network.images is None:
+        raise AccelError("labels are given without images", network.graph.path, "give the images with --input")
+    graph = network.graph
+    classes = graph.tensors[graph.outputs[0]].size // graph.batch
+    truth = None if labels is None else read_labels(labels, len(data), classes)
+    if truth is None and inputs is None and network.labels is not None:
+        truth = network.labels[: len(data)]
+    return data, truth, notes
 
 
 def verify(

@@ -492,6 +492,63 @@ def synth(
 
 
 @app.command()
+def accumulators(
+    network: Net,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch",
+            "-a",
+            metavar="A",
+            help="Add in the order of this machine's folds, and requantize as it does.",
+            autocompletion=_machine_names,
+        ),
+    ] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(
+            "--bits", metavar="24,20,16", help="Narrow widths to try; from the most bits used down unless given."
+        ),
+    ] = None,
+    input_file: Input = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Class of each image as .npy; gives accuracy.")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="Take only the first N images of the input.")
+    ] = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Show how wide sums get, how wide they can never get, and what narrower accumulators cost.
+
+    By layer: bits used on the data, and bits that never overflow by each of four arguments (types, A2Q, A2Q+, weights
+    one by one). Then each narrower width with sums that wrap, saturate at every addition, or saturate once at the
+    end: how many sums change, the SQNR of each layer alone, and the whole network's accuracy.
+    """
+    from accel import api
+
+    _check_outputs(None, False, json, csv)
+    widths = None if bits is None else api.parse_widths(bits)
+    net = api.load_network(network)
+    machine = None if arch is None else api.load_arch(arch)
+    with _progress() as progress:
+        study = api.accumulators(net, machine, input_file, labels, images, widths, progress)
+    if json:
+        _say(study.to_json() + "\n")
+        return
+    from accel.report.accumulators import accumulator_tables, accumulators_csv
+    from accel.report.console import open_console
+
+    if csv:
+        _say(accumulators_csv(study))
+        return
+    for note in study.notes:
+        print(f"note: {note}", file=sys.stderr)
+    _say(accumulator_tables(study, open_console().width))
+
+
+@app.command()
 def lower(
     network: Net,
     arch: Arch,

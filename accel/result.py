@@ -261,7 +261,7 @@ class Result:
 
     def to_json(self, indent: int | None = 2) -> str:
         """The record as JSON; ``Result.from_json`` reads it back. Infinities are strings: JSON has no word for them."""
-        return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
+        return json.dumps(finite(self.to_dict()), indent=indent, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Result:
@@ -395,12 +395,12 @@ _TOTALS = (
 )
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Numbers that JSON cannot say, as strings: ``"inf"``, ``"-inf"``, ``"nan"``."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
-from accel.graph.execute import Execution, execute
+from accel.graph.execute import Accumulation, Execution, execute
 from accel.graph.ir import AveragePool, Conv, Graph, Linear, Node, Reshape
 from accel.graph.node_witness import onnxruntime_node
 from accel.graph.rebase import from_file, to_file
@@ -32,6 +32,11 @@ Progress = Callable[[str, int, int], None]
 
 def reference_of(graph: Graph, program: Program, machine: Machine, inputs: Mapping[str, Array]) -> Execution:
     """The golden model with the machine's accumulators, adding in the order of the program's folds."""
+    return execute(graph, inputs, accumulation_of(program, machine), machine.vector.requantizer)
+
+
+def accumulation_of(program: Program, machine: Machine) -> Accumulation:
+    """How the machine adds each layer's products: its accumulators, in the order of the program's folds."""
     pe = machine.pe
     accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow)
     orders: dict[str, Folds] = {
@@ -39,7 +44,7 @@ def reference_of(graph: Graph, program: Program, machine: Machine, inputs: Mappi
         for layer in program.layers
         if isinstance(layer.mapping, ArrayMapping)
     }
-    return execute(graph, inputs, lambda node: (accumulator, orders[node.name]), machine.vector.requantizer)
+    return lambda node: (accumulator, orders[node.name])
 
 
 def verify_program(

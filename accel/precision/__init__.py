@@ -1,0 +1,1 @@
+"""What precision costs and buys: accumulators, cost laws, sensitivity, allocation."""
