@@ -298,7 +298,7 @@ def run(
     from accel import api
 
     _check_outputs(out, overwrite, json, csv)
-    asked = _waves(waves, layer, cycles, overwrite)
+    asked = _waves(waves, layer, cycles, out, overwrite)
     net, machine = api.load_network(network), api.load_arch(arch)
     _compile_kernels()
     with _progress() as progress:
@@ -579,7 +579,7 @@ def _check_outputs(out: Path | None, overwrite: bool, json: bool, csv: bool) -> 
         check_writable(out, overwrite=overwrite)
 
 
-def _waves(path: Path | None, layer: str | None, cycles: str | None, overwrite: bool) -> Waves | None:
+def _waves(path: Path | None, layer: str | None, cycles: str | None, out: Path | None, overwrite: bool) -> Waves | None:
     """What --waves, --layer and --cycles ask for together."""
     if path is None:
         if layer is None and cycles is None:
@@ -588,6 +588,9 @@ def _waves(path: Path | None, layer: str | None, cycles: str | None, overwrite: 
         raise AccelError(f"{given} says what --waves shows, which is not there", hint="add --waves FILE.fst")
     if layer is None:
         raise AccelError("--waves shows the array in one layer", hint="add --layer N, as the report's table numbers it")
+    if out is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(out)):
+        what = "this is in the folder of the results, which holds nothing else"
+        raise AccelError(what, str(path), "name a file elsewhere")
     from accel.rtl.waves import Waves, parse_cycles
 
     return Waves(path, layer, None if cycles is None else parse_cycles(cycles), overwrite)

@@ -217,4 +217,6 @@ def _first_error(log: str) -> str:
 def _hint(log: str) -> str:
     if re.search(r"\bKilled\b|out of memory|bad_alloc", log, re.IGNORECASE):
         return "it ran out of memory: close other programs, or take a smaller array; "
+    if "directories containing spaces" in log:
+        return "set TMPDIR to a folder without blanks in its path; "
     return ""

@@ -148,6 +148,10 @@ WRONG = {
         "nowhere/w.fst: the waveform cannot be written here (No such file or directory); "
         "name a file in a folder of yours",
     ),
+    "among the results": (
+        ("--waves", "folder.fst/w.fst", "--layer", "3", "--out", "./folder.fst"),
+        "folder.fst/w.fst: this is in the folder of the results, which holds nothing else; name a file elsewhere",
+    ),
     "a folder": (("--waves", "folder.fst", "--layer", "3"), "folder.fst: this is a folder; name a file in it"),
 }
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +133,14 @@ def test_a_compiler_with_a_blank_in_its_path(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CXX", "my tools/cxx")
     assert output_of(compile_model(MODEL)) == "1\n"
+
+
+@needs_verilator
+def test_a_folder_that_make_cannot_work_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my files").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "my files"))
+    with pytest.raises(AccelError, match="set TMPDIR to a folder without blanks in its path; all that it said is in"):
+        compile_model(MODEL)
 
 
 @needs_verilator
