@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -165,6 +166,8 @@ def _run(command: list[str], folder: Path, top: str) -> str:
         ran = subprocess.run(
             command,
             cwd=folder,
+            # What its mapper leaves behind when it is stopped goes with the rest.
+            env=os.environ | {"TMPDIR": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -267,13 +268,18 @@ def test_a_yosys_that_fails_is_not_believed(
 
 
 def test_a_yosys_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its mapper has on the disk by then is gone with it."""
     program = tmp_path / "yosys"
-    program.write_text('#!/bin/sh\nif [ "$1" = -V ]; then echo "Yosys 0.23"; exit 0; fi\nexec sleep 60\n')
+    program.write_text('#!/bin/sh\nif [ "$1" = -V ]; then echo "Yosys 0.23"; exit 0; fi\nmktemp -d\nexec sleep 60\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
     monkeypatch.setattr(yosys, "_LIMIT_SECONDS", 0.2)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     with pytest.raises(AccelError, match=r"it took more than 0\.2 s"):
         synthesize("sa_delay", {}, tiny_library(tmp_path))
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_without_yosys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
