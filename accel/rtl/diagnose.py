@@ -73,8 +73,8 @@ def _first_difference(rtl: Path, simulator: Path, window: tuple[int, int]) -> st
                     f"{len(common)} registers and wires in cycles {window[0]} to {window[1] - 1} to differ"
                 )
     return (
-        f"none of {len(common)} registers and wires differs in cycles {window[0]} to {window[1] - 1}: "
-        "what was compared is not what these waveforms show"
+        f"none of {len(common)} registers and wires of the array differs in cycles {window[0]} to {window[1] - 1}: "
+        "look behind it, at the accumulators"
     )
 
 

@@ -6,6 +6,7 @@ array's width, and within a block along k (or, where outputs stay, along the arr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -75,9 +76,10 @@ class Stimulus:
 
     design: Design
     tiles: tuple[Tile, ...]
+    """One for each time that its sums are read."""
     places: tuple[FoldPlace, ...]
     rows_of_tile: tuple[int, ...]
-    """Rows of the accumulator buffer that each tile takes."""
+    """Rows of the accumulator buffer that each of ``tiles`` takes."""
     content: bytes
 
 
@@ -91,32 +93,46 @@ def rows_needed(design: Design, groups: int, pixels: int, channels: int) -> int:
     return groups * ceil(channels / array.columns) * ceil(pixels / array.rows) * design.beats
 
 
-def stimulus_of(design: Design, tiles: list[Tile]) -> Stimulus:
-    """Lay out the folds of ``tiles``, which run one after another."""
+def stimulus_of(design: Design, tiles: Sequence[Tile], read_after: int | None = None) -> Stimulus:
+    """Lay out the folds of ``tiles``, which run one after another.
+
+    Parameters
+    ----------
+    read_after
+        A fold after which its tile's sums are read, too; all are after a tile's last one.
+    """
     shapes = [tile.shape for tile in tiles]
-    rows = tuple(rows_needed(design, groups, pixels, channels) for groups, pixels, _, channels in shapes)
+    rows = [rows_needed(design, groups, pixels, channels) for groups, pixels, _, channels in shapes]
     slot_rows = max(rows)
     pool = _Pool()
     folds: list[tuple[int, ...]] = []
-    ends: list[int] = []
+    reads: list[tuple[int, int]] = []  # folds that are through, and the tile
     places: list[FoldPlace] = []
     for number, tile in enumerate(tiles):
         base = tile.slot * slot_rows
         here = _folds(design, tile, base, pool, number, places)
         here[-1] = (*here[-1][:_HOLD], tile.stretch, *here[-1][_HOLD + 1 :])
+        if read_after is not None and len(folds) <= read_after < len(folds) + len(here) - 1:
+            reads.append((read_after + 1, number))
         folds += here
-        ends.append(len(folds))
+        reads.append((len(folds), number))
     operands = pool.content()
     machine, values = design.machine, design.parameters
     timing = ArrayTiming.of(machine.array, design.dataflow)
     serial = sum(timing.load_cycles + timing.streaming_cycles(place.length) for place in places)
     limit = max(tile.stream_ready for tile in tiles) + sum(tile.stretch for tile in tiles) + serial + _SLACK_CYCLES
     reset_cycles = 3 * (timing.load_cycles + timing.streaming_cycles(1)) + 8
-    header = [_MAGIC, len(folds), len(tiles), operands.size, values["ROWS"], values["COLUMNS"], design.lanes]
+    header = [_MAGIC, len(folds), len(reads), operands.size, values["ROWS"], values["COLUMNS"], design.lanes]
     header += [values["MOVING_BITS"], values["OTHER_BITS"], values["ACCUMULATOR_BITS"], reset_cycles, limit]
-    tile_table = [(end, tile.slot * slot_rows, count) for end, tile, count in zip(ends, tiles, rows, strict=True)]
+    tile_table = [(end, tiles[number].slot * slot_rows, rows[number]) for end, number in reads]
     tables: list[Array] = [np.array(table, np.int64) for table in (header, folds, tile_table)]
-    return Stimulus(design, tuple(tiles), tuple(places), rows, b"".join(part.tobytes() for part in (*tables, operands)))
+    return Stimulus(
+        design,
+        tuple(tiles[number] for _, number in reads),
+        tuple(places),
+        tuple(rows[number] for _, number in reads),
+        b"".join(part.tobytes() for part in (*tables, operands)),
+    )
 
 
 def held_operand(timing: ArrayTiming, length: int) -> int:

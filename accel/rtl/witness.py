@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from os import cpu_count
 from pathlib import Path
 from threading import Semaphore
@@ -25,10 +26,11 @@ from accel.mapping.program import Compute, Program
 from accel.numerics.compare import mismatch
 from accel.result import Comparison, RtlCheck
 from accel.rtl.build import Model, compile_model, model_of
+from accel.rtl.compare import Place, compare_stamps, compare_sums
 from accel.rtl.design import Design, check_covered, design_of
 from accel.rtl.diagnose import Diagnosis, diagnose
 from accel.rtl.record import LayerRecord, Recorder
-from accel.rtl.replay import STAMPS, Response, expected_stamps, replay
+from accel.rtl.replay import Response, expected_stamps, replay
 from accel.rtl.requantize import RequantizerInput, requantize, requantizer_model
 from accel.rtl.stimulus import Int64Array, Stimulus, rows_needed, stimulus_of
 from accel.sim.simulate import Simulator
@@ -151,7 +153,7 @@ class _Checker:
         stimulus = stimulus_of(design, record.tiles)
         response = replay(self.hardware.arrays[dataflow], stimulus)
         expected = expected_stamps(design, record.tiles, stimulus.places, record.begins)
-        sums, at_sum = compare_sums(stimulus, response, record.sums)
+        sums, at_sum = compare_sums(stimulus, response, record.sums, partial(replay, self.hardware.arrays[dataflow]))
         stamps, at_stamp = compare_stamps(stimulus, response, expected)
         place = at_sum or at_stamp
         diagnosis = self._diagnose(stimulus, expected, place, record.position) if place else None
@@ -208,75 +210,3 @@ class _Checker:
             f"(bias {given.biases[at]}, multiplier {given.multipliers[at]:g}, zero point {given.zero_point})"
         )
         return Comparison(difference.count, difference.size, text), overflows
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where RTL and simulator differ."""
-
-    fold: int
-    cycle: int
-    text: str
-
-
-def compare_sums(stimulus: Stimulus, response: Response, expected: list[Array]) -> tuple[Comparison, Place | None]:
-    """Every accumulator after every tile; and, if one differs, where: tile, fold, PE, cycle, both values."""
-    wrong = size = 0
-    place = None
-    for number, (found, wanted) in enumerate(zip(response.sums, expected, strict=True)):
-        size += wanted.size
-        difference = mismatch(found, wanted.astype(np.int64))
-        if difference is None:
-            continue
-        wrong += difference.count
-        place = place or _place_of_sum(stimulus, response, number, difference.first, found, wanted)
-    return Comparison(wrong, size, place.text if place else ""), place
-
-
-def _place_of_sum(
-    stimulus: Stimulus, response: Response, tile: int, first: tuple[int, ...], found: Array, wanted: Array
-) -> Place:
-    """The last fold that added to a sum, and the PE from which it left."""
-    group, pixel, channel = first
-    design, array = stimulus.design, stimulus.design.machine.array
-    column, row = (pixel, channel) if design.dataflow == "input_stationary" else (channel, pixel)
-    folds = [
-        number
-        for number, place in enumerate(stimulus.places)
-        if place.tile == tile
-        and place.group == group
-        and place.column <= column < place.column + array.columns
-        and (not design.output_stationary or place.row <= row < place.row + array.rows)
-    ]
-    fold = folds[-1]
-    place = stimulus.places[fold]
-    bottom = row - place.row if design.output_stationary else array.rows - 1
-    cycle = _cycle_of_result(design, response, fold, row - place.row if design.output_stationary else row)
-    text = (
-        f"tile {tile}, fold {fold} ({len(folds)} add up), PE({bottom}, {column - place.column}), cycle {cycle}: "
-        f"of group {group}, pixel {pixel}, channel {channel} the RTL has {found[first]}, the simulator {wanted[first]}"
-    )
-    return Place(fold, cycle, text)
-
-
-def _cycle_of_result(design: Design, response: Response, fold: int, row: int) -> int:
-    """When a result of a fold was out, as the RTL's stamps have it."""
-    _, first, last = (int(stamp) for stamp in response.stamps[fold])
-    if design.output_stationary:
-        return first if design.machine.array.shift_out == "none" else max(first, last - row)
-    return min(last, first + row)
-
-
-def compare_stamps(stimulus: Stimulus, response: Response, expected: Int64Array) -> tuple[Comparison, Place | None]:
-    """The cycles of every fold's first operand, first result and last result."""
-    wrong = response.stamps != expected
-    count = int(np.count_nonzero(wrong))
-    if not count:
-        return Comparison(0, expected.size), None
-    fold, what = (int(index) for index in np.argwhere(wrong)[0])
-    found, wanted = int(response.stamps[fold, what]), int(expected[fold, what])
-    text = (
-        f"tile {stimulus.places[fold].tile}, fold {fold}: the {STAMPS[what]} comes in cycle {found} in the RTL, "
-        f"in cycle {wanted} in the simulator"
-    )
-    return Comparison(count, expected.size, text), Place(fold, max(0, min(found, wanted)), text)

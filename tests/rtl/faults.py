@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accel.errors import AccelError
+from accel.rtl.compare import compare_stamps, compare_sums
 from accel.rtl.design import design_of
 from accel.rtl.icarus import bench_sources, compile_icarus, replay_icarus
 from accel.rtl.replay import Response
 from accel.rtl.simulated import simulated
 from accel.rtl.stimulus import Stimulus, Tile, stimulus_of
-from accel.rtl.witness import compare_stamps, compare_sums
 from tests.machines import machine
 
 OS = "output_stationary"
@@ -106,6 +106,24 @@ class Fault(NamedTuple):
 
 
 _WS, _OS = "weights stay", "results go down"
+PRODUCT = Fault(
+    "a product is wrong for one value",
+    "sa_multiply",
+    "wire [PRODUCT_BITS-1:0] exact = a_value * b_value;",
+    "wire [PRODUCT_BITS-1:0] plain = a_value * b_value;\n"
+    "    wire [PRODUCT_BITS-1:0] exact = plain == PRODUCT_BITS'(667) ? PRODUCT_BITS'(668) : plain;",
+    _WS,
+    "sums",
+)
+"""Not 23 x 29, but one more; both are primes, so that there are few others."""
+ROUNDING = Fault(
+    "what should be rounded is cut off",
+    "sa_requantize_float32_rne",
+    "SUM_BITS'(fixed[FIXED_BITS-1:24]) + SUM_BITS'(fixed_up);",
+    "SUM_BITS'(fixed[FIXED_BITS-1:24]);",
+    _OS,
+    "integers",
+)
 FAULTS = (
     Fault(
         "a sum is wrong for one value",

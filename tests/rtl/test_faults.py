@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from accel.gallery import models_dir
 from accel.result import Comparison, RtlCheck
+from accel.rtl.compare import compare_stamps, compare_sums
 from accel.rtl.design import design_of
 from accel.rtl.icarus import bench_sources
-from accel.rtl.replay import Response
+from accel.rtl.replay import Response, replay
 from accel.rtl.simulated import simulated
 from accel.rtl.sources import modules, modules_under
 from accel.rtl.stimulus import Stimulus, Tile, stimulus_of
-from accel.rtl.witness import compare_stamps, compare_sums
+from tests.conftest import Ran
 from tests.machines import DATAFLOWS, machine
-from tests.rtl.faults import ARRAYS, FAULTS, Fault, differences, on_the_rtl, work_on
-from tests.rtl.tools import needs_iverilog
+from tests.rtl.faults import ARRAYS, FAULTS, PRODUCT, ROUNDING, Fault, differences, on_the_rtl, work_on
+from tests.rtl.tools import needs_iverilog, needs_verilator
+from tests.rtl.wave_files import read_vcd
 
 
 @pytest.fixture(autouse=True)
 def _stuck_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hardware that comes to a halt does so within a moment."""
     monkeypatch.setattr("accel.rtl.stimulus._SLACK_CYCLES", 500)
+
+
+@pytest.fixture
+def put_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fault], None]:
+    """Puts a fault into the hardware, for all who ask for the modules; what it replaces has to be there."""
+
+    def put(fault: Fault) -> None:
+        text = modules()[fault.module]
+        assert text.count(fault.text) == 1, fault
+        monkeypatch.setitem(modules(), fault.module, text.replace(fault.text, fault.instead))
+
+    return put
 
 
 # ---- the response, corrupted
@@ -132,6 +148,36 @@ def test_one_difference_is_enough(fields: dict[str, Any]) -> None:
     assert not replace(check, **fields).passed
 
 
+@needs_iverilog
+def test_the_fold_that_made_a_sum_wrong(put_in: Callable[[Fault], None]) -> None:
+    """Folds add up, over two tiles with another one between them; one product is wrong, and every sum after it."""
+    put_in(PRODUCT)
+    activations, weights = np.ones((8, 3), np.int8), np.ones((8, 2), np.int8)
+    later = activations.copy(), weights.copy()
+    later[0][4, 1], later[1][4, 1] = 29, 23
+    between = np.ones((2, 1), np.int8), np.ones((2, 1), np.int8)
+    tiles = [
+        Tile(((activations, weights),), True, 0, 20, 20),
+        Tile((between,), True, 1, 20, 20),
+        Tile((later,), False, 0, 20, 20),
+    ]
+    stimulus = stimulus_of(design_of(machine(2, 2), "weight_stationary", accumulator_rows=64), tiles)
+    expected = list(simulated(stimulus).sums)
+    # Loads take 2 cycles. From cycle 22 on 4 folds of 3 pixels stream, the one between in 34, behind it the next load;
+    # the last tile's from 36 on, that with k = 4, fold 7, from 42. Pixel 1 follows it a cycle later and is out 2 cycles
+    # after that. All other products are 1, but for 29 and 23 times one.
+    right = 8 + 4 + 29 * 23 + 1
+    values = f"of group 0, pixel 1, channel 1 the RTL has {right + 1}, the simulator {right}"
+    response = on_the_rtl(stimulus)
+    comparison, place = compare_sums(stimulus, response, expected, on_the_rtl)
+    assert place is not None
+    assert place.fold == 7
+    assert comparison.first == f"tile 2, fold 7 (4 add up), PE(1, 1), cycle 45: {values}"
+    # The tile's last fold is wrong only for what was there before.
+    comparison, _ = compare_sums(stimulus, response, expected)
+    assert comparison.first.startswith("tile 2, fold 8 (4 add up), PE(1, 1), cycle 48: ")
+
+
 # ---- the stimulus, corrupted on its way
 
 
@@ -213,12 +259,87 @@ def test_nothing_is_wrong_to_begin_with(array: str) -> None:
 
 @needs_iverilog
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_fault_in_a_module(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = modules()[fault.module]
-    assert text.count(fault.text) == 1
-    monkeypatch.setitem(modules(), fault.module, text.replace(fault.text, fault.instead))
+def test_a_fault_in_a_module(fault: Fault, put_in: Callable[[Fault], None]) -> None:
+    put_in(fault)
     assert fault.shows in differences(work_on(fault.array))
 
 
 def test_every_module_of_an_array_has_a_fault() -> None:
     assert {fault.module for fault in FAULTS} == set(modules_under("sa_operand_stationary", "sa_output_stationary"))
+
+
+# ---- all the way to the report
+
+LAYER = "layer 3, stage1.conv1_quant"
+
+
+@pytest.fixture
+def verify(accel: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[object], Ran]:
+    monkeypatch.chdir(tmp_path)
+    return lambda arch: accel("verify", "digits-resnet8", "--arch", arch, "--rtl", "--layers", "3")
+
+
+def weights_stay_4x4(folder: Path) -> Path:
+    path = folder / "weights-stay-4x4.yaml"
+    text = (models_dir() / "machines" / "opentpu-8x8.yaml").read_text()
+    path.write_text(text.replace("rows: 8", "rows: 4").replace("columns: 8", "columns: 4"))
+    return path
+
+
+@needs_verilator
+@pytest.mark.parametrize("results_stay", [True, False])
+def test_a_fault_is_traced_to_its_register(
+    results_stay: bool, verify: Callable[[object], Ran], put_in: Callable[[Fault], None], tmp_path: Path
+) -> None:
+    put_in(PRODUCT)
+    ran = verify("axis-systolic-4x4" if results_stay else weights_stay_4x4(tmp_path))
+    assert ran.code == 1
+    said = " ".join(ran.out.split())
+    assert said.endswith("FAILED")
+    found = re.search(
+        rf"RTL and simulator differ in {LAYER}: tile \d+, fold \d+ \(\d+ add up\), PE\((\d), (\d)\), cycle (\d+): "
+        r"of group 0, pixel \d+, channel \d+ the RTL has (-?\d+), the simulator (-?\d+); "
+        r"in cycle (\d+), (\S+) is 668 in the RTL and 667 in the simulator, the first of \d+ registers and wires",
+        said,
+    )
+    assert found is not None, said
+    row, column, out, rtl, simulator, cycle = (int(found[group]) for group in (1, 2, 3, 4, 5, 6))
+    assert rtl == simulator + 1
+    assert cycle < out
+    # Where results stay, the wrong product is made in the PE that has the sum; where weights stay, above it.
+    place = re.fullmatch(r"TOP\.dut\.core\.array\.g_row\[(\d)\]\.g_column\[(\d)\]\.pe\.product", found[7])
+    assert place is not None, found[7]
+    assert int(place[2]) == column
+    assert int(place[1]) == row or not results_stay
+
+    # Cycle n is 2 n + 1 in the RTL's file.
+    paths = [Path(line.split("waveform: ")[1]) for line in ran.out.splitlines() if "waveform: " in line]
+    assert [path.name for path in paths] == ["layer3-rtl.vcd", "layer3-simulator.vcd"]
+    hardware, simulated_array = (read_vcd(tmp_path / path) for path in paths)
+    assert int(hardware[found[7]].at(2 * cycle + 1), 2) == 668
+    assert int(simulated_array[found[7]].at(cycle), 2) == 667
+
+
+@needs_verilator
+def test_a_fault_of_the_requantizer(verify: Callable[[object], Ran], put_in: Callable[[Fault], None]) -> None:
+    put_in(ROUNDING)
+    ran = verify("axis-systolic-4x4")
+    assert ran.code == 1
+    said = " ".join(ran.out.split())
+    found = re.search(
+        rf"differ in {LAYER}: of the sum -?\d+ the RTL's requantizer makes (\S+), the simulator (\S+)", said
+    )
+    assert found is not None, said
+    assert abs(int(found[1])) == abs(int(found[2])) - 1
+
+
+@needs_verilator
+def test_a_corrupted_count_of_overflows(verify: Callable[[object], Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    def miscounted(executable: Path, stimulus: Stimulus) -> Response:
+        response = replay(executable, stimulus)
+        return replace(response, overflows=response.overflows + 1)
+
+    monkeypatch.setattr("accel.rtl.witness.replay", miscounted)
+    ran = verify("axis-systolic-4x4")
+    assert ran.code == 1
+    assert f"differ in {LAYER}: the RTL saw 1 overflows, the simulator 0" in " ".join(ran.out.split())
