@@ -25,6 +25,8 @@ from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
 from accel.precision.accumulators import Subject, parse_widths
 from accel.precision.accumulators import study as study_accumulators
+from accel.precision.cost_laws import study as study_cost_laws
+from accel.precision.what_if import Widths
 from accel.quantization import Quantization
 from accel.quantizer.images import read_images
 from accel.quantizer.layers_file import read_layers
@@ -40,6 +42,7 @@ from accel.rtl.witness import compile_hardware, witness
 from accel.sim.memory import Observer
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
 from accel.studies.accumulators import AccumulatorStudy
+from accel.studies.cost_laws import CostLaws
 from accel.synthesis import Synthesis
 from accel.synthesizing import synthesize_machine
 from accel.witnessing import accumulation_of, verify_program
@@ -50,7 +53,9 @@ __all__ = [
     "QuantizeOptions",
     "Simulation",
     "Waves",
+    "Widths",
     "accumulators",
+    "cost_laws",
     "emit_rtl",
     "estimate",
     "load_arch",
@@ -216,6 +221,19 @@ def accumulators(
         unit = arch.vector.requantizer
         subject = Subject(network.name, graph, data, truth, unit, arch.name, accumulation, tuple(notes))
     return study_accumulators(subject, bits, progress)
+
+
+def cost_laws(network: Network, arch: Machine | None = None, widths: Widths | None = None) -> CostLaws:
+    """BOPs, AQT's quadratic, linear and memory costs, beside a machine's cycles and energy, relative to 8 bits.
+
+    Parameters
+    ----------
+    arch
+        Estimates cycles and energy; None: the laws alone.
+    widths
+        What if the operands had these widths: types change, and no integer is computed.
+    """
+    return study_cost_laws(network.name, network.graph, arch, widths)
 
 
 def _images_and_labels(

@@ -548,6 +548,58 @@ def accumulators(
     _say(accumulator_tables(study, open_console().width))
 
 
+@app.command(name="cost-laws")
+def cost_laws(
+    network: Net,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch",
+            "-a",
+            metavar="A",
+            help="Estimate cycles and energy on this machine beside the laws.",
+            autocompletion=_machine_names,
+        ),
+    ] = None,
+    weights: Annotated[
+        int | None, typer.Option("--weights", "-w", metavar="BITS", help="What if weights had so many bits.")
+    ] = None,
+    activations: Annotated[
+        int | None, typer.Option("--activations", metavar="BITS", help="What if activations had so many bits.")
+    ] = None,
+    first_last: Annotated[
+        int | None,
+        typer.Option("--first-last", metavar="BITS", help="What if the first and the last layer's operands had."),
+    ] = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Compare published cost laws (BOPs, AQT quadratic, linear, memory) with a machine's cycles and energy.
+
+    By layer and in all, each beside the same network at 8 bits: what the same bits are worth to each law, and to the
+    machine. With --weights, --activations or --first-last the types change and no integer is computed; a machine
+    that has not those widths gives no cycles, and a note says so.
+    """
+    from accel import api
+
+    _check_outputs(None, False, json, csv)
+    widths = api.Widths(weights, activations, first_last)
+    net = api.load_network(network)
+    study = api.cost_laws(net, None if arch is None else api.load_arch(arch), widths)
+    if json:
+        _say(study.to_json() + "\n")
+        return
+    from accel.report.console import open_console
+    from accel.report.cost_laws import cost_law_tables, cost_laws_csv
+
+    if csv:
+        _say(cost_laws_csv(study))
+        return
+    for note in study.notes:
+        print(f"note: {note}", file=sys.stderr)
+    _say(cost_law_tables(study, open_console().width))
+
+
 @app.command()
 def lower(
     network: Net,
