@@ -57,9 +57,9 @@ def test_verify_takes_an_input(accel, files, monkeypatch) -> None:
     taken = []
     honest = api.verify
 
-    def remember(network, arch, inputs=None, progress=None):
+    def remember(network, arch, inputs=None, **others):
         taken.append(inputs)
-        return honest(network, arch, inputs, progress)
+        return honest(network, arch, inputs, **others)
 
     monkeypatch.setattr(api, "verify", remember)
     assert accel("verify", *WORDS, "--input", files / "x.npy").code == 0
