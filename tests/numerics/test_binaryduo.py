@@ -1,9 +1,9 @@
 """BinaryDuo's identity: a ternary activation is two binary ones, and a convolution cannot tell.
 
 Kim, Kim, Kim and Kim, "BinaryDuo: Reducing Gradient Mismatch in Binary Activation Network by Coupling Binary
-Activations", ICLR 2020, section 4: a network with activations {0, 1/2, 1} is decoupled into one with activations {0, 1},
-each channel becoming two whose BatchNorm biases differ by +-1/4, and whose weights are the same. Integers here are in
-units of 1/2 (activations) and of 2^-shift (BatchNorm's outputs), so that everything is exact.
+Activations", ICLR 2020: a network with activations {0, 1/2, 1} is decoupled into one with activations {0, 1}, each
+channel becoming two whose BatchNorm biases differ by +-1/4, and whose weights are the same. Integers here are in units
+of 1/2 (activations) and of 2^-SHIFT (BatchNorm's outputs), so that everything is exact.
 """
 
 from __future__ import annotations
