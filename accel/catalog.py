@@ -13,8 +13,14 @@ _SHORT = {"weight_stationary": "ws", "output_stationary": "os", "input_stationar
 
 
 def peak_tops(machine: Machine) -> float:
-    """Tera-operations per second with every PE busy, a MAC being two operations."""
-    return 2 * machine.array.rows * machine.array.columns * machine.clock_hz / 1e12
+    """Tera-operations per second with every PE busy on operands of its own widths, a MAC being two operations."""
+    return 2 * macs_per_cycle(machine) * machine.clock_hz / 1e12
+
+
+def macs_per_cycle(machine: Machine) -> float:
+    """Of operands as wide as the PEs."""
+    step = machine.pe.step(machine.pe.weight, machine.pe.activation)
+    return machine.array.rows * machine.array.columns * step.products / step.cycles
 
 
 def machine_rows() -> list[dict[str, object]]:
@@ -42,10 +48,10 @@ def _machine_row(machine: Machine) -> dict[str, object]:
 def machine_figures(machine: Machine) -> list[tuple[str, str]]:
     """What follows from a machine's fields: peak figures and area."""
     area = area_of(machine, load_technology(machine.technology))
-    macs = machine.array.rows * machine.array.columns
+    macs = macs_per_cycle(machine)
     bandwidth = machine.dram.bandwidth_bytes_per_cycle
     return [
-        ("peak", f"{peak_tops(machine):.4g} TOPS ({macs} MACs a cycle)"),
+        ("peak", f"{peak_tops(machine):.4g} TOPS ({macs:g} MACs a cycle)"),
         ("DRAM bandwidth", f"{bandwidth * machine.clock_hz / 1e9:.4g} GB/s"),
         ("balance", f"{macs / bandwidth:.4g} MACs for each DRAM byte"),
         (

@@ -14,6 +14,7 @@ from accel.arch.spec import Machine
 from accel.arch.technology import Technology, load_technology
 from accel.cost.area import area_of
 from accel.cost.energy import activity_energy, energy_of
+from accel.mapping.mapping import layer_step
 from accel.mapping.program import Program
 from accel.result import (
     AccumulatorUse,
@@ -66,6 +67,7 @@ def result_of(
         batch=batch,
         clock_hz=machine.clock_hz,
         pe_count=machine.array.rows * machine.array.columns,
+        macs_per_cycle=_macs_per_cycle(program, machine),
         dram_bytes_per_cycle=machine.dram.bandwidth_bytes_per_cycle,
         layers=layers,
         area=area_of(machine, technology),
@@ -73,6 +75,12 @@ def result_of(
         output_sha256={name: _digest(values) for name, values in seen_or_nothing.outputs.items()},
         accel_version=__version__,
     )
+
+
+def _macs_per_cycle(program: Program, machine: Machine) -> float:
+    steps = [layer_step(layer.op, program.flow.tensors, machine) for layer in program.layers if layer.op.on_array]
+    steps = steps or [machine.pe.step(machine.pe.weight, machine.pe.activation)]
+    return machine.array.rows * machine.array.columns * max(step.products / step.cycles for step in steps)
 
 
 def _layer(
@@ -94,7 +102,7 @@ def _layer(
         mapping="" if layer.mapping is None else str(layer.mapping),
         macs=op.macs,
         cycles=cycles,
-        utilization=op.macs / pe_cycles if pe_cycles else 0.0,
+        utilization=layer_step(op, program.flow.tensors, machine).busy_cycles(op.macs) / pe_cycles if op.macs else 0.0,
         actions=layer.actions,
         energy=energy_of(layer.actions, cycles.total, machine, technology),
         accumulator=seen.accumulators.get(position),

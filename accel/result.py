@@ -43,6 +43,11 @@ class Actions:
 
     macs: int = 0
     """Multiply-accumulates of real operands (zero operands included, padding of the array not)."""
+    multiplier_operations: int = 0
+    """What multipliers are made of at work: products of a parallel one, cycles of a bit-serial one, bricks of a
+    composable one."""
+    sum_adds: int = 0
+    """Additions to a PE's sum; fewer than MACs where a PE adds up several products first."""
     accumulator_adds: int = 0
     """Fold sums added to what the accumulator buffer already holds."""
     operand_register_bits: int = 0
@@ -154,7 +159,7 @@ class LayerResult:
     macs: int
     cycles: Cycles
     utilization: float
-    """MACs / (PEs x latency in cycles)."""
+    """Cycles in which PEs are busy / (PEs x latency in cycles); a PE that makes one product a cycle is for each MAC."""
     actions: Actions
     energy: Energy
     accumulator: AccumulatorUse | None = None
@@ -200,6 +205,8 @@ class Result:
     batch: int
     clock_hz: float
     pe_count: int
+    macs_per_cycle: float
+    """That all PEs together make of the operands, among the layers', of which they make most."""
     dram_bytes_per_cycle: float
     layers: tuple[LayerResult, ...]
     area: Area | None = None
@@ -230,8 +237,9 @@ class Result:
 
     @property
     def utilization(self) -> float:
-        """MACs / (PEs x latency)."""
-        return self.macs / (self.pe_count * self.latency_cycles) if self.latency_cycles else 0.0
+        """That of the layers, by their share of the latency."""
+        busy_cycles = sum(layer.utilization * layer.cycles.total for layer in self.layers)
+        return busy_cycles / self.latency_cycles if self.latency_cycles else 0.0
 
     @property
     def average_power_w(self) -> float:

@@ -19,7 +19,7 @@ from accel.graph.node_witness import onnxruntime_node
 from accel.graph.rebase import from_file, to_file
 from accel.graph.witness import Witness, cpu_doubt, onnxruntime_tensors
 from accel.mapping.compile import compile_graph, fit_to_machine
-from accel.mapping.mapping import ArrayMapping, k_folds
+from accel.mapping.mapping import ArrayMapping, k_folds, layer_step
 from accel.mapping.program import Program
 from accel.numerics.compare import mismatch
 from accel.numerics.mac import Accumulator, Folds
@@ -38,13 +38,14 @@ def reference_of(graph: Graph, program: Program, machine: Machine, inputs: Mappi
 def accumulation_of(program: Program, machine: Machine) -> Accumulation:
     """How the machine adds each layer's products: its accumulators, in the order of the program's folds."""
     pe = machine.pe
-    accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow)
-    orders: dict[str, Folds] = {
-        layer.op.node.name: [np.arange(*fold) for fold in k_folds(layer.op, layer.mapping, machine.array.rows)]
-        for layer in program.layers
-        if isinstance(layer.mapping, ArrayMapping)
-    }
-    return lambda node: (accumulator, orders[node.name])
+    plans: dict[str, tuple[Accumulator, Folds]] = {}
+    for layer in program.layers:
+        if isinstance(layer.mapping, ArrayMapping):
+            products = layer_step(layer.op, program.flow.tensors, machine).products
+            folds = k_folds(layer.op, layer.mapping, machine.array.rows * products)
+            accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow, products)
+            plans[layer.op.node.name] = accumulator, [np.arange(*fold) for fold in folds]
+    return lambda node: plans[node.name]
 
 
 def verify_program(

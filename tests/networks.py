@@ -138,10 +138,13 @@ class Builder:
         return self.rng.integers(-500, 500, channels).astype(np.int64)
 
 
-def residual_network(seed: int = 0, batch: int = 1, size: int = 9, qtype: QType = INT8) -> Builder:
+def residual_network(
+    seed: int = 0, batch: int = 1, size: int = 9, qtype: QType = INT8, weight_qtype: QType = INT8
+) -> Builder:
     """Every kind of layer once: stem, pooling, a residual block with a projection, depthwise, concat, classifier."""
-    net = Builder(seed, qtype)
-    x = net.conv(net.input(batch, 3, size, size), 6, (3, 3), (1, 1), (1, 0, 1, 1), clamp=(0, 100))
+    net = Builder(seed, qtype, weight_qtype)
+    clamp = (0, min(100, qtype.max))
+    x = net.conv(net.input(batch, 3, size, size), 6, (3, 3), (1, 1), (1, 0, 1, 1), clamp=clamp)
     x = net.max_pool(x, (2, 2), (2, 2), (0, 1, 1, 0))
     left = net.conv(x, 8, (3, 3), (2, 2))
     left = net.relu(left)

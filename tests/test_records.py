@@ -39,7 +39,8 @@ def test_an_estimate(program, cycles) -> None:
     result = result_of("net", 2, ARCH, program, cycles, None)
     technology = load_technology(ARCH.technology)
     assert (result.network, result.machine, result.kind, result.batch) == ("net", "test-4x5", "estimate", 2)
-    assert (result.clock_hz, result.pe_count, result.dram_bytes_per_cycle) == (1e9, 20, 8.0)
+    assert (result.clock_hz, result.pe_count, result.macs_per_cycle) == (1e9, 20, 20.0)
+    assert result.dram_bytes_per_cycle == 8.0
     assert result.area == area_of(ARCH, technology)
     assert (result.accuracy, result.output_sha256, result.accel_version) == (None, {}, __version__)
     assert len(result.layers) == len(program.layers)

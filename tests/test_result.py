@@ -25,7 +25,7 @@ def one_layer() -> Result:
         Energy(mac_pj=250.0),
     )
     exact = NumericError(math.inf, 1.0, 0.0, 0.0)
-    return Result("n", "m", "simulation", 2, 1e9, 100, 8.0, (layer, dataclasses.replace(layer, error=exact)))
+    return Result("n", "m", "simulation", 2, 1e9, 100, 100.0, 8.0, (layer, dataclasses.replace(layer, error=exact)))
 
 
 def test_json_is_standard_and_reads_back() -> None:

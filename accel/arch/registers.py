@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accel.arch.multiplier import register_bits
 from accel.arch.spec import ArraySpec, Dataflow, PeSpec
 from accel.arch.timing import ArrayTiming
 
@@ -19,11 +20,11 @@ class Words:
 
     def bits(self, pe: PeSpec) -> int:
         """As many bits as the machine's types have."""
-        weight_bits, activation_bits = pe.weight.bits, pe.activation.bits
+        weight_bits, activation_bits = register_bits(pe.multiplier, pe.products, (pe.weight, pe.activation))
         return (
             self.weights * weight_bits
             + self.activations * activation_bits
-            + self.products * (weight_bits + activation_bits)
+            + self.products * pe.products * (pe.weight.bits + pe.activation.bits)
             + self.sums * pe.partial_sum_bits
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
+from accel.arch.multiplier import COMPOSABLE_BITS, SERIAL_DATAFLOWS, widest_operands
 from accel.arch.units import CAPACITY
 from accel.numerics.qtype import QType
 
@@ -57,13 +58,51 @@ def product_bits(weight: QType, activation: QType) -> int:
     return max((product if product >= 0 else ~product).bit_length() for product in products) + 1
 
 
-def check_sum_widths(weight: QType, activation: QType, accumulator_bits: int, partial_sum_bits: int) -> None:
-    """Sums hold a product, and the accumulators hold what the array sends them."""
-    needed_bits = product_bits(weight, activation)
+def check_multiplier(pe: PeSpec) -> None:
+    """A composable multiplier is made of bricks of two bits, doubled and doubled again."""
+    if pe.multiplier != "composable":
+        return
+    for key, qtype in (("weight", pe.weight), ("activation", pe.activation)):
+        if qtype.bits not in COMPOSABLE_BITS:
+            raise PydanticCustomError(
+                "inconsistent",
+                "is {found}, and a composable multiplier takes operands of 2, 4, 8 or 16 bits",
+                {"at": (key,), "found": str(qtype)},
+            )
+
+
+def check_serial(pe: PeSpec, dataflows: tuple[str, ...]) -> None:
+    """What enters bit by bit does not stay in the PEs."""
+    legal = SERIAL_DATAFLOWS.get(pe.multiplier)
+    for dataflow in dataflows:
+        if legal is not None and dataflow not in legal:
+            raise PydanticCustomError(
+                "inconsistent",
+                "is {found}, where an operand stays that enters a {multiplier} PE bit by bit; legal {are} {legal}",
+                {
+                    "at": ("array", "dataflow"),
+                    "found": dataflow,
+                    "multiplier": pe.multiplier,
+                    "are": "is" if len(legal) == 1 else "are",
+                    "legal": " and ".join(legal),
+                },
+            )
+
+
+def check_sum_widths(
+    weight: QType, activation: QType, products: int, accumulator_bits: int, partial_sum_bits: int
+) -> None:
+    """Sums hold the products that are added at a time, and the accumulators hold what the array sends them.
+
+    Narrower operands of a composable multiplier make more products, which together are no wider.
+    """
+    needed_bits = product_bits(weight, activation) + (products - 1).bit_length()
     for key, bits in (("accumulator_bits", accumulator_bits), ("partial_sum_bits", partial_sum_bits)):
         if bits < needed_bits:
-            message = "is {bits}, narrower than a product of {weight} and {activation}; legal are {needed} to 64"
+            what = "a product" if products == 1 else f"{products} products"
+            message = "is {bits}, narrower than {what} of {weight} and {activation}; legal are {needed} to 64"
             facts = {"bits": bits, "weight": str(weight), "activation": str(activation), "needed": needed_bits}
+            facts["what"] = what
             raise PydanticCustomError("inconsistent", message, {"at": (key,), **facts})
     if partial_sum_bits > accumulator_bits:
         raise PydanticCustomError(
@@ -87,9 +126,10 @@ def least_tiles(rows: int, columns: int, dataflows: tuple[str, ...], pe: PeSpec)
     """
     held = {_HELD[dataflow] for dataflow in dataflows}
     weight_beat = max(columns if dataflow == "output_stationary" else rows for dataflow in dataflows)
+    weight_bits, activation_bits = widest_operands(pe.multiplier, pe.products, (pe.weight, pe.activation))
     for buffer, beat, bits in (
-        ("weight", weight_beat, pe.weight.bits),
-        ("activation", rows, pe.activation.bits),
+        ("weight", weight_beat, weight_bits),
+        ("activation", rows, activation_bits),
         ("accumulator", columns, pe.accumulator_bits),
     ):
         elements, shape = (rows * columns, f"{rows} x {columns}") if buffer in held else (beat, str(beat))

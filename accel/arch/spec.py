@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from accel.arch import rules
+from accel.arch.multiplier import Multiplier, Step, step_of
 from accel.arch.qtype import PeType
 from accel.arch.units import BANDWIDTH, BURST, CAPACITY, CLOCK, LATENCY, WIDTH
 from accel.numerics.qtype import QType
@@ -115,7 +116,10 @@ class PeSpec(Spec):
 
     @model_validator(mode="after")
     def _widths_are_consistent(self) -> Self:
-        rules.check_sum_widths(self.weight, self.activation, self.accumulator_bits, self.partial_sum_bits)
+        rules.check_multiplier(self)
+        rules.check_sum_widths(
+            self.weight, self.activation, self.products, self.accumulator_bits, self.partial_sum_bits
+        )
         return self
 
 
@@ -125,10 +129,28 @@ class BufferSpec(Spec):
     capacity_bytes: Annotated[int, CAPACITY] = Field(alias="capacity", description="Capacity, both halves together.")
     width_bytes_per_cycle: Annotated[float, WIDTH] = Field(
         alias="width", description="Port width: what one access moves, one access a cycle."
+    multiplier: Multiplier = Field(
+        default="parallel",
+        description=(
+            "parallel: a product of the PE's widths a cycle; bit_serial: a cycle for each bit of an activation; "
+            "bit_serial_both: for each pair of bits; composable: several products of narrower operands a cycle."
+        ),
+    )
+    products: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Products along the reduction that a PE makes at a time and adds to its sum in one addition.",
+    )
+
     )
     double_buffered: bool = Field(
         default=True, description="Two halves, one filled or emptied while the other is in use."
     )
+
+    def step(self, weight: QType, activation: QType) -> Step:
+        """What one place of a stream takes for a layer with operands of these types."""
+        return step_of(self.multiplier, self.products, (self.weight, self.activation), (weight, activation))
 
     @property
     def tile_bytes(self) -> int:
@@ -166,7 +188,10 @@ class VectorSpec(Spec):
     lanes: int = Field(ge=1, le=4096, description="Elements processed in a cycle.")
     requantizer: Requantizer = Field(
         default="float32_rne",
-        description="How sums become activations: float32_rne multiplies by a float32 scale, rounds half to even.",
+        description=(
+            "How sums become activations: times a float32 number (float32_rne), times an integer and shifted (q31_*, "
+            "mantissa*, shared_exponent8), or shifted only (shift_*); the rest of the name is the rounding."
+        ),
     )
 
 
@@ -189,7 +214,8 @@ class Machine(Spec):
     vector: VectorSpec = Field(description="The vector unit.")
 
     @model_validator(mode="after")
-    def _buffers_hold_a_tile(self) -> Self:
+    def _parts_agree(self) -> Self:
+        rules.check_serial(self.pe, self.array.dataflow)
         for needed in rules.least_tiles(self.array.rows, self.array.columns, self.array.dataflow, self.pe):
             rules.check_buffer(needed, getattr(self.buffers, needed.buffer))
         return self

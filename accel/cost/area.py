@@ -7,6 +7,7 @@ import functools
 from accel.arch.registers import Words, edge_registers, pe_registers, result_lanes
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology
+from accel.cost.multiplier import multipliers_um2
 from accel.cost.requantizer import requantizer_parts
 from accel.result import Area
 
@@ -26,10 +27,10 @@ def area_of(machine: Machine, technology: Technology) -> Area:
 
 
 def pe_um2(machine: Machine, technology: Technology) -> float:
-    """One processing element: multiplier, adder, registers."""
+    """One processing element: multipliers, adder, registers."""
     pe = machine.pe
     return (
-        technology.multiplier_um2(pe.weight.bits, pe.activation.bits)
+        multipliers_um2(pe, technology)
         + sum_adder_um2(machine, technology, pe.partial_sum_bits)
         + technology.register_um2(pe_register_bits(machine))
     )

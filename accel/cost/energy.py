@@ -5,6 +5,7 @@ from __future__ import annotations
 from accel.arch.spec import BufferSpec, Machine
 from accel.arch.technology import Technology
 from accel.cost.area import area_of
+from accel.cost.multiplier import operation_pj, product_add_pj
 from accel.cost.requantizer import requantizer_parts
 from accel.result import Actions, Activity, Energy
 
@@ -15,8 +16,9 @@ _TYPICAL_TOGGLE_RATE = 0.5
 def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology: Technology) -> Energy:
     """Energy of one layer (or of a whole run) at average activity.
 
-    A MAC is a multiplication of the PE's operand types and an addition as wide as its partial sums; fold sums that join
-    the accumulator buffer are additions of its width and count with the MACs. A buffer's port
+    A MAC is a multiplication of the PE's operand types (or what a bit-serial or composable multiplier makes of it) and
+    an addition as wide as its partial sums; fold sums that join the accumulator buffer are additions of its width and
+    count with the MACs. A buffer's port
     moves ``width_bytes_per_cycle`` in one access, so bytes become accesses by that width. Leakage flows for
     ``cycles_total`` cycles when the technology says any.
 
@@ -25,11 +27,9 @@ def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology:
     Energy
         Picojoules by component; the total is their sum.
     """
-    pe, buffers = machine.pe, machine.buffers
-    multiply_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits)
-    mac_pj = multiply_pj + _sum_pj(machine, technology, pe.partial_sum_bits)
+    buffers = machine.buffers
     return Energy(
-        mac_pj=actions.macs * mac_pj + actions.accumulator_adds * _sum_pj(machine, technology, pe.accumulator_bits),
+        mac_pj=sum(_mac_pj(actions, machine, technology)),
         registers_pj=technology.register_pj(
             actions.operand_register_bits + actions.product_register_bits + actions.sum_register_bits
         ),
@@ -62,18 +62,13 @@ def activity_energy(
     first-order model: a register's clock takes its part of the energy whether data toggle or not, so figures far below
     the average are too low. Buffers, DRAM and the vector unit stay at their average, as no bits were counted there.
     """
-    pe = machine.pe
     average = energy_of(actions, cycles_total, machine, technology)
     operands = _relative(activity.operand_bits, activity.operand_bits_possible)
     products = _relative(activity.product_bits, activity.product_bits_possible)
     sums = _relative(activity.sum_bits, activity.sum_bits_possible)
-    multiply_pj = technology.multiply_pj(pe.weight.bits, pe.activation.bits)
-    add_pj = _sum_pj(machine, technology, pe.partial_sum_bits)
+    multiplying_pj, adding_pj, accumulating_pj = _mac_pj(actions, machine, technology)
     return Energy(
-        mac_pj=(
-            actions.macs * (multiply_pj * products + add_pj * sums)
-            + actions.accumulator_adds * _sum_pj(machine, technology, pe.accumulator_bits)
-        ),
+        mac_pj=multiplying_pj * products + adding_pj * sums + accumulating_pj,
         registers_pj=(
             technology.register_pj(actions.operand_register_bits) * operands
             + technology.register_pj(actions.product_register_bits) * products
@@ -97,6 +92,18 @@ def leakage_mw(machine: Machine, technology: Technology) -> float:
     sram_mm2 = area.total_mm2 - logic_mm2
     figures = technology.leakage
     return logic_mm2 * figures.logic_mw_per_mm2.value + sram_mm2 * figures.sram_mw_per_mm2.value
+
+
+def _mac_pj(actions: Actions, machine: Machine, technology: Technology) -> tuple[float, float, float]:
+    """Energy of products (those that are added together included), of the PEs' sums, and of the accumulators' sums."""
+    pe = machine.pe
+    products_pj = actions.multiplier_operations * operation_pj(pe, technology)
+    products_pj += (actions.macs - actions.sum_adds) * product_add_pj(pe, technology)
+    return (
+        products_pj,
+        actions.sum_adds * _sum_pj(machine, technology, pe.partial_sum_bits),
+        actions.accumulator_adds * _sum_pj(machine, technology, pe.accumulator_bits),
+    )
 
 
 def _sum_pj(machine: Machine, technology: Technology, bits: int) -> float:

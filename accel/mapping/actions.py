@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import ceil
 
+from accel.arch.multiplier import Step
 from accel.arch.spec import ArraySpec, Dataflow, Machine
 from accel.arch.timing import ArrayTiming
 from accel.mapping.mapping import ArrayTile, cut
@@ -25,17 +27,20 @@ class OperandBits:
 
 
 def array_actions(
-    machine: Machine, dataflow: Dataflow, tile: ArrayTile, first: bool, stored: OperandBits
+    machine: Machine, dataflow: Dataflow, tile: ArrayTile, first: bool, stored: OperandBits, step: Step
 ) -> Counter[str]:
     """Actions of one Compute instruction, by the field names of ``accel.result.Actions``."""
     if dataflow == "output_stationary":
-        counts = _results_stay(machine, tile, stored)
+        counts = _results_stay(machine, tile, stored, step)
     else:
-        counts = _operand_stays(machine, dataflow, tile, stored)
+        counts = _operand_stays(machine, dataflow, tile, stored, step)
     sums = tile.groups * tile.pixels * tile.channels
-    adds = sums * (len(cut(tile.depth, machine.array.rows)) if dataflow != "output_stationary" else 1)
+    along_k = 1 if dataflow == "output_stationary" else ceil(tile.depth / (machine.array.rows * step.products))
+    adds = sums * along_k
     counts["macs"] = sums * tile.depth
-    product_bits = machine.pe.weight.bits + machine.pe.activation.bits
+    counts["multiplier_operations"] = counts["macs"] * step.operations
+    counts["sum_adds"] = sums * _steps_along_k(machine, dataflow, tile.depth, step)
+    product_bits = step.weight_bits + step.activation_bits
     counts["product_register_bits"] = counts["macs"] * machine.array.multiplier_latency_cycles * product_bits
     counts["accumulator_adds"] = adds - (sums if first else 0)
     counts["accumulator_buffer_write_bytes"] = _size_bytes(adds, machine.pe.accumulator_bits)
@@ -43,20 +48,29 @@ def array_actions(
     return counts
 
 
-def _operand_stays(machine: Machine, dataflow: Dataflow, tile: ArrayTile, stored: OperandBits) -> Counter[str]:
+def _steps_along_k(machine: Machine, dataflow: Dataflow, depth: int, step: Step) -> int:
+    """Additions to a PE's sum for one result: a PE takes ``step.products`` neighbours, the last one of a fold fewer."""
+    if dataflow == "output_stationary":
+        return ceil(depth / step.products)
+    return sum(ceil(used / step.products) for used in _lengths(depth, machine.array.rows * step.products))
+
+
+def _operand_stays(
+    machine: Machine, dataflow: Dataflow, tile: ArrayTile, stored: OperandBits, step: Step
+) -> Counter[str]:
     array, timing = machine.array, ArrayTiming.of(machine.array, dataflow)
     rows, columns = timing.rows, timing.columns
     down, right = timing.row_step_cycles, timing.column_step_cycles
     weights_stay = dataflow == "weight_stationary"
-    held_bits, moving_bits = machine.pe.weight.bits, machine.pe.activation.bits
+    held_bits, moving_bits = step.weight_bits, step.activation_bits
     across, stream = tile.channels, tile.pixels
     if not weights_stay:
         held_bits, moving_bits = moving_bits, held_bits
         across, stream = stream, across
-    row_folds, column_folds = _lengths(tile.depth, rows), _lengths(across, columns)
+    row_folds, column_folds = _lengths(tile.depth, rows * step.products), _lengths(across, columns)
     moved = sums = 0
     for used in row_folds:
-        moved += len(column_folds) * stream * _enter(array, used, right * columns, down)
+        moved += len(column_folds) * stream * _enter(array, used, right * columns, down, step.products)
     # Behind the wave, operands enter skewed, keep its pace, and are copied where they stay.
     way, skew, kept = (down * rows, right, 1) if timing.overlapped else (rows, 0, 0)
     held = tile.depth * sum(_enter(array, wide, way + kept, skew) for wide in column_folds)
@@ -74,16 +88,16 @@ def _operand_stays(machine: Machine, dataflow: Dataflow, tile: ArrayTile, stored
     )
 
 
-def _results_stay(machine: Machine, tile: ArrayTile, stored: OperandBits) -> Counter[str]:
+def _results_stay(machine: Machine, tile: ArrayTile, stored: OperandBits, step: Step) -> Counter[str]:
     array, timing = machine.array, ArrayTiming.of(machine.array, "output_stationary")
     down, right = timing.row_step_cycles, timing.column_step_cycles
     row_folds, column_folds = _lengths(tile.pixels, timing.rows), _lengths(tile.channels, timing.columns)
     activations = sum(_enter(array, used, right * timing.columns, down) for used in row_folds)
     weights = sum(_enter(array, used, down * timing.rows, right) for used in column_folds)
     operand_bits = tile.depth * (
-        activations * len(column_folds) * machine.pe.activation.bits + weights * len(row_folds) * machine.pe.weight.bits
+        activations * len(column_folds) * step.activation_bits + weights * len(row_folds) * step.weight_bits
     )
-    sums = tile.pixels * tile.channels * tile.depth * (1 + array.accumulate_latency_cycles)
+    sums = tile.pixels * tile.channels * ceil(tile.depth / step.products) * (1 + array.accumulate_latency_cycles)
     sums += tile.pixels * tile.channels * array.output_latency_cycles
     sums += sum(_leaving(timing, height, width) for height in row_folds for width in column_folds)
     return Counter(
@@ -96,9 +110,13 @@ def _results_stay(machine: Machine, tile: ArrayTile, stored: OperandBits) -> Cou
     )
 
 
-def _enter(array: ArraySpec, lanes: int, way: int, skew: int) -> int:
-    """Registers that an operand in each of ``lanes`` passes: those in front of the array, and a ``way`` through it."""
-    return lanes * (array.input_latency_cycles + way) + skew * _triangle(lanes)
+def _enter(array: ArraySpec, lanes: int, way: int, skew: int, side_by_side: int = 1) -> int:
+    """Registers that an operand in each of ``lanes`` passes: those in front of the array, and a ``way`` through it.
+
+    ``side_by_side`` lanes belong to one row (or column), and are skewed alike.
+    """
+    rows, rest = divmod(lanes, side_by_side)
+    return lanes * (array.input_latency_cycles + way) + skew * (side_by_side * _triangle(rows) + rest * rows)
 
 
 def _leaving(timing: ArrayTiming, height: int, width: int) -> int:

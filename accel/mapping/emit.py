@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from math import ceil
 
+from accel.arch.multiplier import Step
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp, Range, Region, elements
 from accel.mapping.actions import OperandBits, array_actions
@@ -15,6 +16,7 @@ from accel.mapping.mapping import (
     VectorMapping,
     array_tiles,
     fold_shape,
+    layer_step,
     vector_tiles,
 )
 from accel.mapping.program import Compute, Instruction, Layer, Load, Program, Store, Vector
@@ -95,6 +97,7 @@ class _Emitter:
         return Layer(op, mapping, Actions(**self.actions))
 
     def _array_layer(self, op: FlowOp, mapping: ArrayMapping) -> None:
+        step = layer_step(op, self.flow.tensors, self.machine)
         accumulator = 0
         room: tuple[int, ...] = ()
         for tile, first, last in array_tiles(op, mapping):
@@ -106,6 +109,7 @@ class _Emitter:
             compute = self._compute(
                 op,
                 mapping,
+                step,
                 tile,
                 (first, last),
                 (weight, activation, accumulator),
@@ -167,6 +171,7 @@ class _Emitter:
         self,
         op: FlowOp,
         mapping: ArrayMapping,
+        step: Step,
         tile: ArrayTile,
         ends: tuple[bool, bool],
         slots: tuple[int, int, int],
@@ -178,9 +183,11 @@ class _Emitter:
         actions = self.shape_actions.get(shape)
         if actions is None:
             stored = OperandBits(op.weight_bits, self.flow.tensors[op.reads[0].tensor].bits)
-            actions = self.shape_actions[shape] = array_actions(self.machine, mapping.dataflow, tile, first, stored)
+            actions = self.shape_actions[shape] = array_actions(
+                self.machine, mapping.dataflow, tile, first, stored, step
+            )
         self.actions.update(actions)
-        folds, stream = fold_shape(mapping.dataflow, tile, self.machine.array.rows, self.machine.array.columns)
+        folds, stream = fold_shape(mapping.dataflow, tile, self.machine.array, step)
         port_cycles, port = self._port(actions)
         compute = Compute(
             index=len(self.instructions),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
 
-from accel.arch.spec import Dataflow
+from accel.arch.multiplier import Step
+from accel.arch.spec import ArraySpec, Dataflow, Machine
 from accel.flow.ir import FlowOp, Range
+from accel.graph.ir import Conv, Linear, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,14 @@ class ArrayTile:
 _RANGES = ("g", "b", "oh", "ow", "n", "k")
 
 
+def layer_step(op: FlowOp, tensors: Mapping[str, Tensor], machine: Machine) -> Step:
+    """What one place of a stream takes for a nest's operands on a machine's PEs."""
+    activation = tensors[op.reads[0].tensor].qtype
+    assert isinstance(op.body, Conv | Linear)
+    assert activation is not None
+    return machine.pe.step(op.body.weight.qtype, activation)
+
+
 def cut(size: int, step: int) -> list[Range]:
     """``cut(10, 4)`` -> [(0, 4), (4, 8), (8, 10)]."""
     return [(low, min(low + step, size)) for low in range(0, size, step)]
@@ -112,7 +122,13 @@ def array_tiles(op: FlowOp, mapping: ArrayMapping) -> Iterator[tuple[ArrayTile, 
 
 
 def k_folds(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[Range]:
-    """The stretches of the reduction that one fold adds up, in the order in which the accumulator takes them."""
+    """The stretches of the reduction that one fold adds up, in the order in which the accumulator takes them.
+
+    Parameters
+    ----------
+    rows
+        Positions that the array's rows take: as many, times the products that a PE makes at a time.
+    """
     size = op.sizes
     depth = size["c"] * size["kh"] * size["kw"]
     if mapping.dataflow == "output_stationary":
@@ -129,14 +145,16 @@ def vector_tiles(op: FlowOp, mapping: VectorMapping) -> Iterator[dict[str, Range
         yield dict(zip("bchw", ranges, strict=True)) | window
 
 
-def fold_shape(dataflow: str, tile: ArrayTile, rows: int, columns: int) -> tuple[int, int]:
-    """(number of folds, operands streamed in each) of one tile.
+def fold_shape(dataflow: str, tile: ArrayTile, array: ArraySpec, step: Step) -> tuple[int, int]:
+    """(number of folds, cycles for which each streams operands) of one tile.
 
     Weight stationary holds k x n and streams pixels; input stationary holds k x pixels and streams channels; output
-    stationary holds pixels x n and streams k.
+    stationary holds pixels x n and streams k. A PE takes ``step.products`` neighbours along k at a time.
     """
-    if dataflow == "weight_stationary":
-        return tile.groups * ceil(tile.depth / rows) * ceil(tile.channels / columns), tile.pixels
-    if dataflow == "input_stationary":
-        return tile.groups * ceil(tile.depth / rows) * ceil(tile.pixels / columns), tile.channels
-    return tile.groups * ceil(tile.pixels / rows) * ceil(tile.channels / columns), tile.depth
+    along_k = ceil(tile.depth / step.products)
+    down, across, stream = {
+        "weight_stationary": (along_k, tile.channels, tile.pixels),
+        "input_stationary": (along_k, tile.pixels, tile.channels),
+        "output_stationary": (tile.pixels, tile.channels, along_k),
+    }[dataflow]
+    return tile.groups * ceil(down / array.rows) * ceil(across / array.columns), stream * step.cycles

@@ -9,7 +9,7 @@ from math import ceil, prod
 from accel.arch.spec import BufferSpec, Machine
 from accel.arch.timing import ArrayTiming
 from accel.flow.ir import Access, Flow, FlowOp
-from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping, fold_shape
+from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping, fold_shape, layer_step
 from accel.mapping.vector_work import vector_work
 
 
@@ -59,6 +59,7 @@ class ArrayPrices:
         self.slot_bits = max(machine.pe.accumulator_bits, out_bits)
         self.out_bytes = prod(op.write.shape) * out_bits / 8
         self.vector_cycles = prod(op.write.shape) / machine.vector.lanes * (1 + len(op.epilogue))
+        self.step = layer_step(op, flow.tensors, machine)
         self.timings = {dataflow: ArrayTiming.of(machine.array, dataflow) for dataflow in machine.array.dataflow}
 
     def footprint(self, g: int, b: int, oh: int, ow: int, n: int, k: int) -> Footprint:
@@ -127,7 +128,7 @@ class ArrayPrices:
                     for channels, channel_count in channel_sizes:
                         for depth, depth_count in k_sizes:
                             ranges = ((0, size["g"]), (0, images), (0, rows), (0, columns), (0, channels), (0, depth))
-                            folds, stream = fold_shape(timing.dataflow, ArrayTile(*ranges), array.rows, array.columns)
+                            folds, stream = fold_shape(timing.dataflow, ArrayTile(*ranges), array, self.step)
                             total += count * channel_count * depth_count * timing.issue_cycles(folds, stream)
         return total
 

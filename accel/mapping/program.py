@@ -37,7 +37,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """One tile through the array: ``folds`` folds of ``stream`` operands each."""
+    """One tile through the array: ``folds`` folds, each streaming operands for ``stream`` cycles."""
 
     index: int
     layer: int

@@ -55,7 +55,7 @@ def _search_array(op: FlowOp, flow: Flow, machine: Machine) -> ArrayMapping:
     prices = ArrayPrices(op, flow, machine)
     priced: list[tuple[Price, ArrayMapping]] = []
     smallest: Footprint | None = None
-    for tile in _array_tiles(op, machine):
+    for tile in _array_tiles(op, machine, prices.step.products):
         footprint = prices.footprint(*tile)
         if smallest is None or footprint.total < smallest.total:
             smallest = footprint
@@ -89,13 +89,13 @@ def _fewest_tiles(
     return min(as_cheap, key=lambda entry: (entry[0].tiles, entry[0].cycles))[1]
 
 
-def _array_tiles(op: FlowOp, machine: Machine) -> Iterator[tuple[int, int, int, int, int, int]]:
+def _array_tiles(op: FlowOp, machine: Machine, products: int) -> Iterator[tuple[int, int, int, int, int, int]]:
     """Tile sizes (g, b, oh, ow, n, k): whole sizes and their fractions, several images or groups only as wholes."""
     size = op.sizes
     depth = size["c"] * size["kh"] * size["kw"]
     span = max(machine.array.rows, machine.array.columns)
     pixel_tiles = list(_pixel_tiles(size["b"], size["oh"], size["ow"], span))
-    for k in _steps(depth, machine.array.rows):
+    for k in _steps(depth, machine.array.rows * products):
         for n in _steps(size["n"], machine.array.columns):
             whole_group = k == depth and n == size["n"]
             for g in _doublings(size["g"]) if whole_group else [1]:

@@ -1,8 +1,9 @@
 """Multiply and accumulate: exact sums, and sums in an accumulator that wraps or saturates.
 
 Order matters only to an accumulator that overflows, and there it is part of the result, so a machine states it as
-its folds: sequences of indices along K. Inside a fold the partial sum starts at 0 and adds its products in order,
-``partial_sum_bits`` wide; the fold's sum is then added to the accumulator, ``bits`` wide; the bias is added last.
+its folds: sequences of indices along K. Inside a fold the partial sum starts at 0 and adds its products in order
+(those of ``products`` neighbours together), ``partial_sum_bits`` wide; the fold's sum is then added to the
+accumulator, ``bits`` wide; the bias is added last.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Accumulator:
     bits: int
     """Width of the accumulator that adds up folds and the bias."""
     overflow: Overflow
+    products: int = 1
+    """Neighbours along a fold whose products are added to each other exactly, and then to the partial sum."""
 
     def __post_init__(self) -> None:
         if not (1 <= self.partial_sum_bits <= 64 and 1 <= self.bits <= 64):

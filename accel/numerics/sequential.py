@@ -24,6 +24,7 @@ def accumulate_in_order(
         np.ascontiguousarray(weight[order].astype(np.int64)),
         bias,
         ends,
+        accumulator.products,
         accumulator.partial_sum_bits,
         accumulator.bits,
         accumulator.overflow == "wrap",
@@ -49,6 +50,7 @@ def _kernel(
     weight: Int64Array,
     bias: Int64Array,
     ends: Int64Array,
+    products: int,
     partial_bits: int,
     bits: int,
     wraps: bool,
@@ -63,10 +65,11 @@ def _kernel(
         start = 0
         for end in ends:
             partial[:] = 0
-            for k in range(start, end):
-                factor = x[m, k]
+            for k in range(start, end, products):
                 for n in range(columns):
-                    value = partial[n] + factor * weight[k, n]
+                    value = partial[n]
+                    for neighbour in range(k, min(k + products, end)):
+                        value += x[m, neighbour] * weight[neighbour, n]
                     kept = _fit(value, partial_bits, wraps)
                     count += value != kept
                     partial[n] = kept

@@ -132,7 +132,7 @@ class _View:
 
 
 def _view(result: Result, drawn: Sequence[Point]) -> _View:
-    roof = OPERATIONS_PER_MAC * result.pe_count
+    roof = OPERATIONS_PER_MAC * result.macs_per_cycle
     ridge = roof / result.dram_bytes_per_cycle
     intensities = [ridge, *(point.intensity for point in drawn if math.isfinite(point.intensity))]
     rates = [roof, *(point.rate for point in drawn)]
@@ -148,13 +148,13 @@ def _markers(drawn: Sequence[Point], view: _View, latency_cycles: int) -> list[B
 
 def _draw_roofs(axes: Axes, result: Result, view: _View, markers: Sequence[Box]) -> list[Box]:
     """The two roofs and their names; returned is what they cover."""
-    roof = OPERATIONS_PER_MAC * result.pe_count
+    roof = OPERATIONS_PER_MAC * result.macs_per_cycle
     bandwidth = result.dram_bytes_per_cycle
     start, ridge = max(view.left, view.bottom / bandwidth), roof / bandwidth
     axes.plot([start, ridge, view.right], [start * bandwidth, roof, roof], color=DARK_GREY, linewidth=1.6, zorder=1)
     low, high = np.array(view.at(start, start * bandwidth)), np.array(view.at(ridge, roof))
     right, _ = view.at(view.right, roof)
-    array_name = f"array: {result.pe_count:,} PEs, {roof:,} operations per cycle"
+    array_name = f"array: {result.pe_count:,} PEs, {roof:,.0f} operations per cycle"
     dram_name = f"DRAM: {bandwidth:g} bytes per cycle, {quantity(bandwidth * result.clock_hz, 'B/s')}"
     _name_roof(axes, array_name, (right - 3, high[1] + 4), ha="right")
     along = (high - low) / np.hypot(*(high - low))

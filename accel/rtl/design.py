@@ -142,3 +142,15 @@ def check_covered(machine: Machine) -> None:
             f"which has {', '.join(_REQUANTIZERS)}",
             hint="use one of those, or leave the RTL out",
         )
+
+
+def check_pes(machine: Machine) -> None:
+    """Refuse PEs of which neither the RTL nor the simulated registers show the inside."""
+    pe = machine.pe
+    if pe.multiplier == "parallel" and pe.products == 1:
+        return
+    found = f"pe.multiplier {pe.multiplier}" if pe.multiplier != "parallel" else f"pe.products {pe.products}"
+    raise AccelError(
+        f"{machine.name}: {found} is not in the RTL, whose PEs make one product of their own widths a cycle",
+        hint="take a machine with a parallel multiplier and one product, or leave out the RTL and waveforms",
+    )

@@ -17,7 +17,7 @@ from accel.errors import AccelError
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute
 from accel.mapping.select import select_array_layers
-from accel.rtl.design import Design, design_of
+from accel.rtl.design import Design, check_pes, design_of
 from accel.rtl.fst import FstWriter
 from accel.rtl.record import LayerRecord, Recorder, first_cycle, ready_cycles
 from accel.rtl.stimulus import FoldPlace, Tile, fold_places, held_operand
@@ -190,6 +190,7 @@ class WaveRecorder:
     """
 
     def __init__(self, simulator: Simulator, waves: Waves) -> None:
+        check_pes(simulator.machine)
         check_wave_file(waves.path, tuple(_WRITERS), waves.overwrite)
         self.waves = waves
         self.position = _one_layer(simulator, str(waves.layer))

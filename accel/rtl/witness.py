@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from accel.arch.spec import Dataflow, Machine
 from accel.graph.ir import Conv, Linear
-from accel.mapping.mapping import ArrayMapping, fold_shape
+from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Program
 from accel.numerics.compare import mismatch
 from accel.result import Comparison, RtlCheck
@@ -127,8 +127,7 @@ def _designs(program: Program, machine: Machine, layers: Collection[int]) -> dic
     designs = {}
     for dataflow, some in computes.items():
         plain = design_of(machine, dataflow)
-        array = machine.array
-        longest = max(fold_shape(dataflow, compute.tile, array.rows, array.columns)[1] for compute in some)
+        longest = max(compute.stream for compute in some)
         slots = max(compute.accumulator_slot for compute in some) + 1
         rows = slots * max(
             rows_needed(plain, tile.groups, tile.pixels, tile.channels) for tile in (compute.tile for compute in some)

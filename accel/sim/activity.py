@@ -34,8 +34,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accel.arch.spec import ArraySpec, Dataflow
+from accel.arch.spec import ArraySpec, Dataflow, Machine
 from accel.arch.timing import ArrayTiming
+from accel.errors import AccelError
 from accel.result import Activity
 from accel.sim import activity_kernels as kernels
 from accel.sim.activity_kernels import Registers
@@ -50,6 +51,24 @@ class OperandWidths:
 
     activation: int
     weight: int
+
+
+def check_counted(machine: Machine) -> None:
+    """Refuse PEs in whose inside nothing is counted.
+
+    Raises
+    ------
+    AccelError
+        The multiplier is not parallel, or makes several products at a time.
+    """
+    pe = machine.pe
+    if pe.multiplier != "parallel" or pe.products > 1:
+        found = f"multiplier {pe.multiplier}" if pe.multiplier != "parallel" else f"products {pe.products}"
+        raise AccelError(
+            f"{machine.name}: toggled bits are not counted for pe.{found}, only for parallel multipliers that make one "
+            "product at a time",
+            hint="leave out --activity; the energy at average activity is counted for every PE",
+        )
 
 
 def tile_activity(

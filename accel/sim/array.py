@@ -46,11 +46,13 @@ class LineLayout:
     A row's registers hold, from the left, the operands that entered it last; a reversed line makes them a slice. A
     fold takes ``array_rows`` rows of the operand's matrix (the last one may take fewer), streams its columns, and
     begins ``period`` clocks after the fold before it. Row r of the array starts V * r clocks late (the skew). What
-    enters row r in clock t lies at
+    enters row r in clock t for product p lies at
 
-        lines[r, t % H, length - LANES - t // H]
+        lines[r, p, t % H, length - LANES - t // H]
 
     with at least LANES - 1 zeros at either end, for lanes that wait for their first operand or have had their last.
+    A PE that makes several products at a time takes neighbours along the reduction for them: rows of the matrix, or
+    columns where results stay.
 
     Examples
     --------
@@ -59,9 +61,9 @@ class LineLayout:
 
     >>> layout = LineLayout(total_rows=3, stream=2, array_rows=2, period=4, row_step=1, column_step=1)
     >>> layout.shape, layout.folds
-    ((2, 1, 64), 2)
+    ((2, 1, 1, 64), 2)
     >>> lines = layout.fill(np.array([[1, 2], [3, 4], [5, 6]], np.int8))
-    >>> lines[:, 0, 40:49].tolist()
+    >>> lines[:, 0, 0, 40:49].tolist()
     [[0, 0, 0, 6, 5, 0, 0, 2, 1], [0, 0, 0, 0, 0, 0, 4, 3, 0]]
     """
 
@@ -73,22 +75,34 @@ class LineLayout:
     """V: clocks from a row to the next."""
     column_step: int
     """H: clocks from a column to the next."""
+    products: int = 1
+    """That a PE makes at a time."""
+    along_stream: bool = False
+    """The matrix' columns are the reduction."""
 
     @classmethod
-    def of(cls, timing: ArrayTiming, total_rows: int, stream: int) -> LineLayout:
+    def of(cls, timing: ArrayTiming, total_rows: int, stream: int, products: int = 1) -> LineLayout:
         """The lines of a (``total_rows``, ``stream``) operand on an array."""
-        period = timing.period(stream) if timing.overlapped else timing.streaming_cycles(stream)
-        return cls(total_rows, stream, timing.rows, period, timing.row_step_cycles, timing.column_step_cycles)
+        along_stream = timing.dataflow == "output_stationary"
+        places = ceil(stream / products) if along_stream else stream
+        period = timing.period(places) if timing.overlapped else timing.streaming_cycles(places)
+        steps = timing.row_step_cycles, timing.column_step_cycles
+        return cls(total_rows, stream, timing.rows, period, *steps, products, along_stream)
+
+    @property
+    def lines_of_array(self) -> int:
+        """Rows of the array that all folds together take."""
+        return self.total_rows if self.along_stream else ceil(self.total_rows / self.products)
 
     @property
     def folds(self) -> int:
         """Folds that the operand's rows take."""
-        return ceil(self.total_rows / self.array_rows)
+        return ceil(self.lines_of_array / self.array_rows)
 
     @property
     def used_rows(self) -> int:
         """Rows of the array that get an operand."""
-        return min(self.total_rows, self.array_rows)
+        return min(self.lines_of_array, self.array_rows)
 
     @property
     def length(self) -> int:
@@ -103,21 +117,26 @@ class LineLayout:
         return self.length - LANES
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of the lines' array: used rows, H, length."""
-        return self.used_rows, self.column_step, self.length
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the lines' array: used rows, products, H, length."""
+        return self.used_rows, self.products, self.column_step, self.length
 
     def fill(self, matrix: IntArray) -> IntArray:
         """Lay out a (``total_rows``, ``stream``) matrix."""
         if matrix.shape != (self.total_rows, self.stream):
             raise ValueError(f"matrix is {matrix.shape}; the layout is for {(self.total_rows, self.stream)}")
         lines = np.zeros(self.shape, matrix.dtype)
-        for low in range(0, self.total_rows, self.array_rows):
+        for product in range(self.products):
+            part = matrix[:, product :: self.products] if self.along_stream else matrix[product :: self.products]
+            self._fill(lines[:, product], part)
+        return lines
+
+    def _fill(self, lines: IntArray, matrix: IntArray) -> None:
+        for low in range(0, len(matrix), self.array_rows):
             part = matrix[low : low + self.array_rows]
             row = np.arange(len(part))[:, None]
-            clock = low // self.array_rows * self.period + np.arange(self.stream) + self.row_step * row
+            clock = low // self.array_rows * self.period + np.arange(part.shape[1]) + self.row_step * row
             lines[row, clock % self.column_step, self.last - clock // self.column_step] = part
-        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +152,17 @@ class ArrayCounts:
     """PEs whose registers were computed, times clocks: LANES columns of the rows in use."""
 
 
-def moving_layout(timing: ArrayTiming, m: int, k: int, n: int) -> LineLayout:
-    """The lines of the operand that moves right in a (m, k) x (k, n) tile.
+def moving_layout(timing: ArrayTiming, m: int, k: int, n: int, products: int = 1) -> LineLayout:
+    """The lines of the operand that moves right in a (m, k) x (k, n) tile on PEs that make ``products`` at a time.
 
     Weight stationary: the activations, k lines of m. Output stationary: the activations, m lines of k. Input
     stationary: the weights, k lines of n.
     """
     if timing.dataflow == "weight_stationary":
-        return LineLayout.of(timing, k, m)
+        return LineLayout.of(timing, k, m, products)
     if timing.dataflow == "input_stationary":
-        return LineLayout.of(timing, k, n)
-    return LineLayout.of(timing, m, k)
+        return LineLayout.of(timing, k, n, products)
+    return LineLayout.of(timing, m, k, products)
 
 
 def compute_tile(
@@ -156,12 +175,16 @@ def compute_tile(
     first: bool,
     safe: bool,
     threads: int = 1,
+    products: int = 1,
 ) -> ArrayCounts:
     """Step the folds of one tile, and leave their sums in the accumulator buffer.
 
     Folds run column by column of the array's width, and within it along k, each adding to the accumulators: partial
     sums start from 0 and add row after row ``partial_sum_bits`` wide, then join the accumulator, ``accumulator_bits``
-    wide. Where results stay, a PE adds all k one after another before its sum joins the accumulator.
+    wide. Where results stay, a PE adds all k one after another before its sum joins the accumulator. Of several
+    products that a PE makes at a time it adds the exact sum.
+
+    Operands that enter bit by bit make the same sums in the same order; a place of their stream is stepped as one.
 
     Rows and columns that the tile does not use are not stepped: there is no operand in them, and what passes through
     them leaves as it came. The clocks that all of the array takes are ``ArrayTiming``'s.
@@ -184,9 +207,11 @@ def compute_tile(
         No sum can overflow, and all fit ``accumulators``' type: additions need not be watched.
     threads
         Cores to use.
+    products
+        Neighbours along k that a PE multiplies at a time.
     """
     m, n = accumulators.shape
-    layout = moving_layout(timing, m, len(other), n)
+    layout = moving_layout(timing, m, len(other), n, products)
     out = accumulators.reshape(-1)
     if lines.shape != layout.shape:
         raise ValueError(f"lines are {lines.shape}; {layout} makes them {layout.shape}")
@@ -195,13 +220,13 @@ def compute_tile(
     if not np.shares_memory(out, accumulators):
         raise ValueError("accumulators are not in C order")
     results = m if timing.dataflow == "input_stationary" else n
-    steps = kernels.Folds(layout.array_rows, layout.period, layout.row_step, layout.column_step)
+    steps = kernels.Folds(layout.array_rows, layout.period, layout.row_step, layout.column_step, products)
     overflow = EXACT if safe else OVERFLOW[arithmetic.overflow]
     fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
     partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
 
     strips = _strips(results, timing.columns)
-    packed = _packed(other, strips)
+    packed = _packed(other, strips, products)
 
     def step(part: slice) -> tuple[int, int]:
         if timing.dataflow == "output_stationary":
@@ -270,11 +295,12 @@ def _parts(length: int, parts: int) -> list[slice]:
     return [slice(length * part // parts, length * (part + 1) // parts) for part in range(parts)]
 
 
-def _packed(operand: IntArray, strips: IntArray) -> IntArray:
-    """(K, columns) strip by strip: (strips, K * LANES), zeros in lanes that no column has."""
-    packed = np.zeros((len(strips), len(operand), LANES), np.int32 if operand.dtype == np.uint16 else np.int16)
+def _packed(operand: IntArray, strips: IntArray, products: int) -> IntArray:
+    """(K, columns) strip by strip: (strips, K * LANES), zeros in lanes that no column has, K rounded up to products."""
+    rows = -(-len(operand) // products) * products
+    packed = np.zeros((len(strips), rows, LANES), np.int32 if operand.dtype == np.uint16 else np.int16)
     for strip, (column, width) in zip(packed, strips.tolist(), strict=True):
-        strip[:, :width] = operand[:, column : column + width]
+        strip[: len(operand), :width] = operand[:, column : column + width]
     return packed.reshape(len(strips), -1)
 
 

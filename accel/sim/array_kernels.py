@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from accel.sim.array_row import LANES, keep, step_row
+from accel.sim.array_row import LANES, keep, step_row, step_row_of_several
 from accel.sim.jit import compiled
 
 IntArray = npt.NDArray[Any]
@@ -34,6 +34,8 @@ class Folds(NamedTuple):
     """V: clocks from a row to the next."""
     column_step: int
     """H: clocks from a column to the next."""
+    products: int
+    """That a PE makes at a time: rows of the operand which share a row of the array."""
 
 
 class Fit(NamedTuple):
@@ -85,8 +87,9 @@ def _switch_operands(
     for i in range(first, last + 1):
         r = row_of_wave(age, i, steps)
         if r >= 0:
-            at = (first_k + r) * LANES + i
-            current[r * LANES + i] = held[at] if at < held.size else 0
+            for d in range(r * steps.products, (r + 1) * steps.products):
+                at = (first_k * steps.products + d) * LANES + i
+                current[d * LANES + i] = held[at] if at < held.size else 0
 
 
 @compiled
@@ -144,10 +147,10 @@ def step_operand_stays(
     Parameters
     ----------
     lines
-        (used rows, H, length): the operand that moves right, laid out by ``LineLayout``.
+        (used rows, products, H, length): the operand that moves right, laid out by ``LineLayout``.
     held
-        (strips, K * LANES): the operand that stays, zeros in lanes that no column has. Fold f holds its row k in row
-        k - f * rows of the array.
+        (strips, K * LANES): the operand that stays, zeros in lanes that no column has. A row of the array holds
+        ``products`` of its rows, and a fold as many as the array's rows hold.
     out
         The accumulator buffer, flat; result s of column n lives at s * stream_stride + n * column_stride.
     strips
@@ -164,9 +167,10 @@ def step_operand_stays(
     tuple
         Clocks stepped, and additions that did not fit.
     """
-    rows, period, row_step, column_step = steps
-    used_rows, phases, length = lines.shape
-    folds = (held.shape[1] // LANES + rows - 1) // rows
+    rows, period, row_step, column_step, products = steps
+    used_rows, _, phases, length = lines.shape
+    at_a_time = rows * products
+    folds = (held.shape[1] // LANES + at_a_time - 1) // at_a_time
     reach = column_step * (LANES - 1)
     busy = folds * period + reach  # clocks from a row's first operand until its last lane is through
     clocks = busy + row_step * used_rows
@@ -175,7 +179,7 @@ def step_operand_stays(
     pitch = row_step * LANES
     partial = _aligned((used_rows + 1) * pitch, partial_type)
     accumulator = _aligned(period * LANES, accumulator_type)
-    current = _aligned(used_rows * LANES, held)
+    current = _aligned(used_rows * products * LANES, held)
     ones = np.ones(LANES, held.dtype)
     lost = 0
 
@@ -208,17 +212,32 @@ def step_operand_stays(
             highest = max(0, (clock - busy) // row_step + 1)
             for r in range(lowest, highest - 1, -1):
                 here = r * pitch + slot
-                lost += step_row(
-                    partial,
-                    here + pitch,
-                    here,
-                    lines,
-                    r * line + now,
-                    current,
-                    r * LANES,
-                    fit.overflow,
-                    fit.partial_sum_bits,
-                )
+                if products == 1:
+                    lost += step_row(
+                        partial,
+                        here + pitch,
+                        here,
+                        lines,
+                        r * line + now,
+                        current,
+                        r * LANES,
+                        fit.overflow,
+                        fit.partial_sum_bits,
+                    )
+                else:
+                    lost += step_row_of_several(
+                        partial,
+                        here + pitch,
+                        here,
+                        lines,
+                        r * products * line + now,
+                        current,
+                        r * products * LANES,
+                        fit.overflow,
+                        fit.partial_sum_bits,
+                        products,
+                        line,
+                    )
         for s in range(stream):
             for i in range(width):
                 at = _cyclic(s + column_step * i, period) * LANES + i
@@ -247,9 +266,9 @@ def step_result_stays(
     Parameters
     ----------
     lines
-        (used rows, H, length): the operand that moves right, laid out by ``LineLayout``.
+        (used rows, products, H, length): the operand that moves right, laid out by ``LineLayout``.
     moving
-        (strips, K * LANES): the operand that moves down, again for each fold.
+        (strips, K * LANES): the operand that moves down, again for each fold, ``products`` of its rows at a time.
     out
         The accumulator buffer (results, columns), flat; ``steps.rows`` results to a fold.
     strips, first, partial_type
@@ -260,8 +279,8 @@ def step_result_stays(
     tuple
         Clocks stepped, and additions that did not fit.
     """
-    rows, period, row_step, column_step = steps
-    used_rows, phases, length = lines.shape
+    rows, period, row_step, column_step, products = steps
+    used_rows, _, phases, length = lines.shape
     folds = (results + rows - 1) // rows
     reach = column_step * (LANES - 1)
     busy = folds * period + reach
@@ -269,7 +288,8 @@ def step_result_stays(
     crossing = row_step * (used_rows - 1) + reach
     held = _aligned(used_rows * LANES, partial_type)
     lead = row_step * (used_rows - 1)  # the top row is that far ahead of the bottom row
-    skewed = _aligned((period + lead) * LANES, moving)
+    given_lanes = products * LANES
+    skewed = _aligned((period + lead) * given_lanes, moving)
     lost = 0
 
     for strip in range(strips.shape[0]):
@@ -277,10 +297,11 @@ def step_result_stays(
         held[:] = 0
         # What a row's lanes are given from above repeats with the folds; beyond their ends the lines hold zeros.
         skewed[:] = 0
-        for k in range(moving.shape[1] // LANES):
-            for i in range(width):
+        for k in range(moving.shape[1] // given_lanes):
+            for lane in range(given_lanes):
+                i = lane % LANES
                 for step in range(_cyclic(k + column_step * i, period), period + lead, period):
-                    skewed[step * LANES + i] = moving[strip, k * LANES + i]
+                    skewed[step * given_lanes + lane] = moving[strip, k * given_lanes + lane]
         oldest = 0
         for clock in range(busy + row_step * (used_rows - 1) + 1):
             while clock - oldest * period > crossing:
@@ -294,15 +315,30 @@ def step_result_stays(
             highest = max(0, (clock - busy) // row_step + 1)
             given = (clock - lowest * row_step) % period + lowest * row_step
             for r in range(lowest, highest - 1, -1):
-                lost += step_row(
-                    held,
-                    r * LANES,
-                    r * LANES,
-                    lines,
-                    r * line + now,
-                    skewed,
-                    (given - r * row_step) * LANES,
-                    fit.overflow,
-                    fit.partial_sum_bits,
-                )
+                if products == 1:
+                    lost += step_row(
+                        held,
+                        r * LANES,
+                        r * LANES,
+                        lines,
+                        r * line + now,
+                        skewed,
+                        (given - r * row_step) * LANES,
+                        fit.overflow,
+                        fit.partial_sum_bits,
+                    )
+                else:
+                    lost += step_row_of_several(
+                        held,
+                        r * LANES,
+                        r * LANES,
+                        lines,
+                        r * products * line + now,
+                        skewed,
+                        (given - r * row_step) * given_lanes,
+                        fit.overflow,
+                        fit.partial_sum_bits,
+                        products,
+                        line,
+                    )
     return (crossing + 1 + folds * period) * strips.shape[0], lost

@@ -82,7 +82,7 @@ def image_lines(image: IntArray, window: Window, k: Range, layout: LineLayout, d
         ``layout.fill(matrix)`` of ``image_matrix``, or of its transpose where outputs stay.
     """
     weights_stay = dataflow == "weight_stationary"
-    if layout.column_step > 1:
+    if layout.column_step > 1 or layout.products > 1:
         matrix = image_matrix(image, window, k)
         return layout.fill(matrix if weights_stay else matrix.T)
     lines = np.zeros(layout.shape, image.dtype)

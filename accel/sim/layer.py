@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accel.arch.multiplier import Step
 from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
 from accel.flow.ir import FlowOp, Region
@@ -20,7 +21,7 @@ from accel.numerics.mac import bits_for, fold_zero_point, safe_bits, saturate, w
 from accel.numerics.requantize import REQUANTIZERS, multiplier
 from accel.result import AccumulatorUse, Activity
 from accel.sim.activity import OperandWidths, tile_activity
-from accel.sim.array import Sums, compute_tile, moving_layout
+from accel.sim.array import LineLayout, Sums, compute_tile, moving_layout
 from accel.sim.im2col import Window, image_lines, image_matrix
 from accel.sim.vector import finish
 
@@ -53,6 +54,7 @@ class ArrayLayer:
     op: FlowOp
     machine: Machine
     timing: ArrayTiming
+    step: Step
     sums: Sums
     weights: IntArray
     """(groups, k, n), k running over (kh, kw, c)."""
@@ -84,16 +86,18 @@ class ArrayLayer:
         rows = _rows_along_k(values)
         groups = op.sizes["g"]
         pe, domain = machine.pe, source.qtype
+        step = pe.step(body.weight.qtype, domain)
         safe_total = safe_bits(rows, bias, domain.min, domain.max)
         # A bound on any sum of any of the products covers every fold's; only if it is too wide are folds looked at.
         safe_folds = safe_bits(rows, None, domain.min, domain.max)
         if safe_folds > pe.partial_sum_bits:
-            folds = k_folds(op, mapping, machine.array.rows)
+            folds = k_folds(op, mapping, machine.array.rows * step.products)
             safe_folds = max(safe_bits(rows[:, low:high], None, domain.min, domain.max) for low, high in folds)
         return cls(
             op=op,
             machine=machine,
             timing=ArrayTiming.of(machine.array, mapping.dataflow),
+            step=step,
             sums=Sums(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow),
             weights=np.ascontiguousarray(rows.reshape(groups, -1, rows.shape[1]).transpose(0, 2, 1)),
             bias=bias.reshape(groups, -1),
@@ -137,8 +141,7 @@ class ArrayLayer:
                 streams[key] = self._activation_operand(tile, group, image, box)
             activations, held = streams[key], weights[group]
             if self.timing.dataflow == "input_stationary":
-                layout = moving_layout(self.timing, tile.pixels, tile.depth, tile.channels)
-                activations, held = layout.fill(held), activations
+                activations, held = self._layout(tile).fill(held), activations
             counts = compute_tile(
                 self.timing,
                 self.sums,
@@ -148,6 +151,7 @@ class ArrayLayer:
                 first=compute.first,
                 safe=self.safe,
                 threads=_THREADS,
+                products=self.step.products,
             )
             if seen.activity is not None:
                 seen.activity += self._toggles(tile, group, image, box, weights[group])
@@ -159,8 +163,10 @@ class ArrayLayer:
         if self.timing.dataflow == "input_stationary":
             return self.activation_matrix(tile, group, image, box)
         part, window = self._channels_of(group, tile, image, box), self._window(tile, box)
-        layout = moving_layout(self.timing, tile.pixels, tile.depth, tile.channels)
-        return image_lines(part, window, tile.k, layout, self.timing.dataflow)
+        return image_lines(part, window, tile.k, self._layout(tile), self.timing.dataflow)
+
+    def _layout(self, tile: ArrayTile) -> LineLayout:
+        return moving_layout(self.timing, tile.pixels, tile.depth, tile.channels, self.step.products)
 
     def activation_matrix(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> IntArray:
         """A group's activations of one tile as a matrix (k, pixels)."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from accel.arch.spec import Machine
 from accel.mapping.program import Program
 from accel.result import AccumulatorUse, Activity, Cycles
+from accel.sim.activity import check_counted
 from accel.sim.engine import Timeline, run
 from accel.sim.layer import ArrayLayer
 from accel.sim.ledger import charge
@@ -54,6 +55,7 @@ class Simulator:
         self.timeline: Timeline = run(program, machine)
         self.cycles = charge(program, self.timeline)
         self.program = program
+        self.machine = machine
         self.order = [program.instructions[index] for index in self.timeline.order]
         self.layers = {
             position: ArrayLayer.of(layer, program.flow.tensors, machine)
@@ -87,6 +89,8 @@ class Simulator:
         observer
             Sees the array's operands and sums.
         """
+        if activity:
+            check_counted(self.machine)
         memory = Memory(self.program, self.layers, inputs, keep, activity, on_tensor, observer)
         for done, instruction in enumerate(self.order):
             memory.perform(instruction)

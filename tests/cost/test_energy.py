@@ -23,11 +23,18 @@ TECHNOLOGY = load_technology("45nm")
 ARRAY_PARTS = ("mac_pj", "registers_pj")
 
 counts = st.integers(0, 10**12)
-actions = st.builds(Actions, **{field.name: counts for field in dataclasses.fields(Actions)})
+any_actions = st.builds(Actions, **{field.name: counts for field in dataclasses.fields(Actions)})
+# A PE adds at least one product at a time.
+actions = any_actions.map(lambda drawn: dataclasses.replace(drawn, sum_adds=min(drawn.sum_adds, drawn.macs)))
 
 
 def with_pe(**changes: object) -> Machine:
     return EDGE.model_copy(update={"pe": EDGE.pe.model_copy(update=changes)})
+
+
+def products(count: int) -> dict[str, int]:
+    """Made and added one by one."""
+    return {"macs": count, "multiplier_operations": count, "sum_adds": count}
 
 
 def part(name: str, **counted: int) -> float:
@@ -35,16 +42,18 @@ def part(name: str, **counted: int) -> float:
 
 
 def test_a_mac_is_a_multiplication_and_an_addition() -> None:
-    assert part("mac_pj", macs=1000) == pytest.approx(1000 * (0.2 + 0.1))
+    assert part("mac_pj", **products(1000)) == pytest.approx(1000 * (0.2 + 0.1))
     assert part("mac_pj", accumulator_adds=1000) == pytest.approx(1000 * 0.1)
     narrow = with_pe(weight=QType(4, signed=True), partial_sum_bits=16)
-    assert energy_of(Actions(macs=1), 0, narrow, TECHNOLOGY).mac_pj == pytest.approx(0.2 * 29 / 65 + 0.1 * 16 / 32)
+    assert energy_of(Actions(**products(1)), 0, narrow, TECHNOLOGY).mac_pj == pytest.approx(
+        0.2 * 29 / 65 + 0.1 * 16 / 32
+    )
 
 
 def test_sums_that_saturate_take_a_choice_more() -> None:
-    saturating = energy_of(Actions(macs=1, accumulator_adds=1), 0, with_pe(overflow="saturate"), TECHNOLOGY)
+    saturating = energy_of(Actions(**products(1), accumulator_adds=1), 0, with_pe(overflow="saturate"), TECHNOLOGY)
     assert saturating.mac_pj == pytest.approx(0.2 + 2 * 0.1 * (1 + 7 / 16))
-    counted = Actions(macs=100, accumulator_adds=10)
+    counted = Actions(**products(100), accumulator_adds=10)
     average = energy_of(counted, 0, with_pe(overflow="saturate"), TECHNOLOGY)
     seen = activity_energy(activity(0.5, 0.5, 0.5), counted, with_pe(overflow="saturate"), TECHNOLOGY)
     assert seen.mac_pj == pytest.approx(average.mac_pj)
@@ -101,7 +110,7 @@ def test_energy_adds_up_over_layers(first: Actions, second: Actions) -> None:
 def test_more_bits_never_cost_less(weight_bits: int, activation_bits: int, sum_bits: int) -> None:
     def mac_pj(weight: int, activation: int, sums: int) -> float:
         machine = with_pe(weight=QType(weight, True), activation=QType(activation, True), partial_sum_bits=sums)
-        return energy_of(Actions(macs=1), 0, machine, TECHNOLOGY).mac_pj
+        return energy_of(Actions(**products(1)), 0, machine, TECHNOLOGY).mac_pj
 
     here = mac_pj(weight_bits, activation_bits, sum_bits)
     assert here < mac_pj(weight_bits + 1, activation_bits, sum_bits)
@@ -139,7 +148,7 @@ def activity(operands: float, products: float, sums: float) -> Activity:
 
 
 COUNTED = Actions(
-    macs=100,
+    **products(100),
     operand_register_bits=800,
     product_register_bits=1600,
     sum_register_bits=3200,

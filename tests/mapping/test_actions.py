@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.arch.multiplier import Step
 from accel.mapping.actions import OperandBits, array_actions
 from accel.mapping.mapping import ArrayTile
 from accel.sim.activity import OperandWidths, tile_activity
@@ -54,7 +55,7 @@ def test_register_bits_are_those_of_the_registers_that_the_data_would_write(
         np.ones((depth, pixels), np.int8),
         np.ones((depth, channels), np.int8),
     )
-    counts = array_actions(arch, dataflow, tile_of(3, *sizes), True, OperandBits(5, 6))
+    counts = array_actions(arch, dataflow, tile_of(3, *sizes), True, OperandBits(5, 6), Step(5, 6))
     assert counts["operand_register_bits"] == 3 * seen.operand_bits_possible
     assert counts["product_register_bits"] == 3 * fields["multiplier_latency_cycles"] * seen.product_bits_possible
     assert counts["sum_register_bits"] == 3 * seen.sum_bits_possible
@@ -77,7 +78,7 @@ def test_buffer_traffic_by_hand(dataflow, weight_reads, activation_reads, rounds
     back what is added to: all but the first of a first tile.
     """
     arch = machine(4, 5, dataflow, weight="int4", accumulator_bits=20, pe={"partial_sum_bits": 18})
-    counts = array_actions(arch, dataflow, tile_of(2, 9, 7, 10), first, OperandBits(weight=3, activation=7))
+    counts = array_actions(arch, dataflow, tile_of(2, 9, 7, 10), first, OperandBits(weight=3, activation=7), Step(4, 8))
     assert counts["macs"] == 2 * 9 * 7 * 10
     assert counts["weight_buffer_read_bytes"] == ceil(2 * weight_reads * 3 / 8)
     assert counts["activation_buffer_read_bytes"] == ceil(2 * activation_reads * 7 / 8)

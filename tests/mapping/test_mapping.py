@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.arch.multiplier import Step
 from accel.errors import AccelError
 from accel.flow.ir import elements
 from accel.flow.lower import lower
@@ -69,7 +70,7 @@ def test_folds_follow_the_array_rows_within_each_k_tile() -> None:
 )
 def test_fold_shape(dataflow, expected) -> None:
     tile = ArrayTile((0, 1), (0, 1), (0, 5), (0, 6), (0, 10), (0, 20))
-    assert fold_shape(dataflow, tile, 8, 4) == expected
+    assert fold_shape(dataflow, tile, machine(8, 4).array, Step(8, 8)) == expected
 
 
 def test_actions_of_a_full_weight_stationary_fold_by_hand() -> None:
@@ -80,7 +81,7 @@ def test_actions_of_a_full_weight_stationary_fold_by_hand() -> None:
     Sums: 10 * (4 columns * 4 rows + de-skew 3 + 2 + 1 + 0) * 32 bits.
     """
     tile = ArrayTile((0, 1), (0, 1), (0, 1), (0, 10), (0, 4), (0, 4))
-    counts = array_actions(machine(4, 4), "weight_stationary", tile, True, OperandBits(8, 8))
+    counts = array_actions(machine(4, 4), "weight_stationary", tile, True, OperandBits(8, 8), Step(8, 8))
     assert counts["macs"] == 160
     assert counts["operand_register_bits"] == (16 * 5 + 24) * 8 + 10 * (16 + 6) * 8
     assert counts["sum_register_bits"] == 10 * (16 + 6) * 32
@@ -88,7 +89,7 @@ def test_actions_of_a_full_weight_stationary_fold_by_hand() -> None:
     assert counts["activation_buffer_read_bytes"] == 40
     assert counts["accumulator_buffer_write_bytes"] == 40 * 4
     assert counts["accumulator_buffer_read_bytes"] == 0
-    again = array_actions(machine(4, 4), "weight_stationary", tile, False, OperandBits(8, 8))
+    again = array_actions(machine(4, 4), "weight_stationary", tile, False, OperandBits(8, 8), Step(8, 8))
     assert again["accumulator_buffer_read_bytes"] == 40 * 4
     assert (counts["accumulator_adds"], again["accumulator_adds"]) == (0, 40)
 
@@ -100,7 +101,9 @@ def test_actions_of_a_full_output_stationary_fold_by_hand() -> None:
     (3 + 2 + 1 + 0 a column), and the de-skew of its column, 3 + 2 + 1 + 0 a row: 16 + 2 * 24 + 24.
     """
     tile = ArrayTile((0, 1), (0, 1), (0, 1), (0, 4), (0, 4), (0, 10))
-    counts = array_actions(machine(4, 4, "output_stationary"), "output_stationary", tile, True, OperandBits(8, 8))
+    counts = array_actions(
+        machine(4, 4, "output_stationary"), "output_stationary", tile, True, OperandBits(8, 8), Step(8, 8)
+    )
     assert counts["operand_register_bits"] == 2 * 10 * (16 + 6) * 8
     assert counts["sum_register_bits"] == (16 * 10 + 16 + 2 * 24 + 24) * 32
     assert counts["weight_buffer_read_bytes"] == counts["activation_buffer_read_bytes"] == 40

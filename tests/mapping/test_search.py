@@ -140,6 +140,6 @@ def test_only_whole_groups_share_a_tile() -> None:
     net = Builder()
     net.conv(net.input(1, 16, 6, 6), 48, groups=4)
     (op,) = lower(net.graph()).ops
-    tiles = list(_array_tiles(op, machine(4, 5)))
+    tiles = list(_array_tiles(op, machine(4, 5), products=1))
     assert {tile[0] for tile in tiles} == {1, 2, 4}
     assert all(n == 12 and k == 36 for g, *_, n, k in tiles if g > 1)

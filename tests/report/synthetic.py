@@ -119,6 +119,7 @@ def _result(network: str, shapes: list[Shape]) -> Result:
         batch=1,
         clock_hz=1e9,
         pe_count=ROWS * COLUMNS,
+        macs_per_cycle=ROWS * COLUMNS,
         dram_bytes_per_cycle=DRAM_BYTES_PER_CYCLE,
         layers=tuple(_layer(shape, depth) for depth, shape in enumerate(shapes)),
         area=Area(0.61, 0.42, 0.84, 0.21, 0.05),

@@ -36,6 +36,7 @@ def run(
     safe: bool,
     first: bool = True,
     threads: int = 1,
+    products: int = 1,
 ) -> int:
     """Step a tile; the number of additions that overflowed."""
     moving, other = {
@@ -43,9 +44,9 @@ def run(
         "output_stationary": (x, w),
         "input_stationary": (w, x.T),
     }[array.dataflow]
-    lines = moving_layout(array, *x.shape, w.shape[1]).fill(moving)
-    counts = compute_tile(array, sums, lines, other, accumulators, first=first, safe=safe, threads=threads)
-    return counts.overflows
+    lines = moving_layout(array, *x.shape, w.shape[1], products).fill(moving)
+    how = {"first": first, "safe": safe, "threads": threads, "products": products}
+    return compute_tile(array, sums, lines, other, accumulators, **how).overflows
 
 
 def integers(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> Array:
@@ -100,12 +101,15 @@ def test_operand_types(dataflow: Dataflow, activation: str, weight: str, safe: b
     assert np.array_equal(sums, x.astype(np.int64) @ w.astype(np.int64))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     dataflow=st.sampled_from(DATAFLOWS),
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    hops=st.tuples(st.sampled_from([1, 1, 2]), st.sampled_from([1, 1, 2, 3])),
+    overlap=st.sampled_from(["none", "double_buffered"]),
+    products=st.sampled_from([1, 1, 2, 3, 4, 16]),
     extents=st.tuples(st.integers(1, 80), st.integers(1, 200), st.integers(1, 80)),
-    partial_bits=st.integers(16, 34),
+    partial_bits=st.integers(16, 32),
     more_bits=st.integers(0, 8),
     overflow=st.sampled_from(["wrap", "saturate"]),
     seed=st.integers(0, 2**32),
@@ -113,24 +117,30 @@ def test_operand_types(dataflow: Dataflow, activation: str, weight: str, safe: b
 def test_sums_in_order(
     dataflow: Dataflow,
     size: tuple[int, int],
+    hops: tuple[int, int],
+    overlap: str,
+    products: int,
     extents: tuple[int, int, int],
     partial_bits: int,
     more_bits: int,
     overflow: Any,
     seed: int,
 ) -> None:
-    """Partial sums along a fold's rows, then folds; where outputs stay, all k in one go."""
+    """Partial sums along a fold's rows, then folds; where outputs stay, all k in one go; several products at a time."""
     rng = np.random.default_rng(seed)
     (rows, columns), (m, k, n) = size, extents
+    partial_bits += (products - 1).bit_length()
     x, w = integers(rng, "int8", (m, k)), integers(rng, "int8", (k, n))
     w = np.where(rng.random((k, n)) < 0.5, np.int8(127), w)  # sums drift, and so overflow now and then
-    step = k if dataflow == "output_stationary" else rows
+    step = k if dataflow == "output_stationary" else rows * products
     folds = [np.arange(low, min(low + step, k)) for low in range(0, k, step)]
-    accumulator = Accumulator(partial_bits, partial_bits + more_bits, overflow)
+    accumulator = Accumulator(partial_bits, partial_bits + more_bits, overflow, products)
     expected, overflows = accumulate(x, w, None, accumulator, folds)
     sums = np.zeros((m, n), np.int64)
     machine = Sums(accumulator.partial_sum_bits, accumulator.bits, overflow)
-    assert run(timing(dataflow, rows, columns), machine, x, w, sums, safe=False, threads=2) == overflows
+    steps = {"vertical_hop_latency_cycles": hops[0], "horizontal_hop_latency_cycles": hops[1], "overlap": overlap}
+    array = timing(dataflow, rows, columns, **steps)
+    assert run(array, machine, x, w, sums, safe=False, threads=2, products=products) == overflows
     assert np.array_equal(sums, expected)
 
 
@@ -269,12 +279,23 @@ def test_line_layout_by_hand() -> None:
     lines = LineLayout(total_rows=2, stream=2, array_rows=2, period=3, row_step=1, column_step=2).fill(
         np.array([[1, 2], [3, 4]], np.int8)
     )
-    assert lines.shape == (2, 2, 64)
-    assert np.flatnonzero(lines[0, 0]).tolist() == [48]  # clock 0: the last place before LANES - 1 zeros
-    assert lines[0, 0, 48] == 1
-    assert lines[0, 1, 48] == 2  # clock 1
-    assert lines[1, 1, 48] == 3  # clock 1
-    assert lines[1, 0, 47] == 4  # clock 2
+    assert lines.shape == (2, 1, 2, 64)
+    assert np.flatnonzero(lines[0, 0, 0]).tolist() == [48]  # clock 0: the last place before LANES - 1 zeros
+    assert lines[0, 0, 0, 48] == 1
+    assert lines[0, 0, 1, 48] == 2  # clock 1
+    assert lines[1, 0, 1, 48] == 3  # clock 1
+    assert lines[1, 0, 0, 47] == 4  # clock 2
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_products_that_are_added_together_overflow_together(dataflow: Dataflow) -> None:
+    """By hand at 8 bits: 100 + 100 - 100 clamps to 27 one by one; as a sum of three it is 100, and fits."""
+    x, w = np.array([[1, 1, 1]], np.int8), np.array([[100], [100], [-100]], np.int8)
+    for products, overflows, kept in ((1, 1, 27), (2, 1, 27), (3, 0, 100), (4, 0, 100)):
+        sums = np.zeros((1, 1), np.int32)
+        array = timing(dataflow, 3, 1)
+        assert run(array, Sums(8, 8, "saturate"), x, w, sums, safe=False, products=products) == overflows
+        assert sums.item() == kept
 
 
 @pytest.mark.parametrize("row_step", [1, 2, 3])
@@ -282,7 +303,7 @@ def test_line_layout_by_hand() -> None:
 @pytest.mark.parametrize("rows", [1, 4, 40])
 def test_a_wave_meets_each_pe_once_and_none_outside(row_step: int, column_step: int, rows: int) -> None:
     """PE(r, i) is met V*r + H*i clocks after the wave began."""
-    steps = Folds(rows=rows, period=100, row_step=row_step, column_step=column_step)
+    steps = Folds(rows=rows, period=100, row_step=row_step, column_step=column_step, products=1)
     met = {}
     for age in range(row_step * (rows - 1) + column_step * (LANES - 1) + 1):
         first, last = lanes_of_wave(age, steps, rows)

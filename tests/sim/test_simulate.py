@@ -8,25 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.mapping.compile import compile_graph, fit_to_machine
-from accel.mapping.mapping import ArrayMapping, k_folds
-from accel.numerics.mac import Accumulator
 from accel.sim.simulate import Simulator, estimate_cycles
+from accel.witnessing import reference_of
 from tests.machines import DATAFLOWS, machine
 from tests.networks import INT8, UINT8, Builder, residual_network
-
-
-def reference(graph, program, arch, inputs):
-    from accel.graph.execute import execute
-
-    orders = {}
-    for layer in program.layers:
-        if isinstance(layer.mapping, ArrayMapping):
-            orders[layer.op.node.name] = [
-                np.arange(*fold) for fold in k_folds(layer.op, layer.mapping, arch.array.rows)
-            ]
-    pe = arch.pe
-    accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow)
-    return execute(graph, inputs, lambda node: (accumulator, orders[node.name]))
 
 
 def check(net, arch):
@@ -34,7 +19,7 @@ def check(net, arch):
     program = compile_graph(graph, arch)
     x = net.data() - np.int64(graph.tensors["x"].file_offset)
     x = x.astype(graph.tensors["x"].qtype.dtype)
-    expected = reference(graph, program, arch, {"x": x})
+    expected = reference_of(graph, program, arch, {"x": x})
     stored = [layer.op.write.tensor for layer in program.layers]
     simulator = Simulator(program, arch)
     seen = simulator.run({"x": x}, keep=stored)
@@ -43,6 +28,7 @@ def check(net, arch):
     for position, use in seen.accumulators.items():
         assert use == expected.accumulators[program.layers[position].op.node.name]
     assert simulator.cycles == estimate_cycles(program, arch)
+    return sum(use.overflows for use in seen.accumulators.values())
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
