@@ -15,7 +15,7 @@ import numpy.typing as npt
 from accel.arch.spec import Machine
 from accel.graph.execute import Accumulation, Execution, execute
 from accel.graph.ir import AveragePool, Conv, Graph, Linear, Node, Reshape
-from accel.graph.node_witness import onnxruntime_node
+from accel.graph.node_witness import onnxruntime_node, rounding_share
 from accel.graph.rebase import from_file, to_file
 from accel.graph.witness import Witness, cpu_doubt, onnxruntime_tensors
 from accel.mapping.compile import compile_graph, fit_to_machine
@@ -83,6 +83,7 @@ def verify_program(
             layer=node.name,
             op=node.kind,
             tensor=node.output,
+            witness_share=rounding_share(graph, node),
             simulator_alone=alone.get(node.output),
             simulator_end_to_end=end_to_end.get(node.output),
             witness_alone=_witness_alone(graph, node, inputs, reference),
@@ -141,7 +142,7 @@ def _compare(found: Array, expected: Array, who: str, whom: str) -> Comparison:
         return Comparison(0, expected.size)
     place = ", ".join(map(str, difference.first))
     text = f"at [{place}] the {who} has {difference.found:g}, the {whom} {difference.expected:g}"
-    return Comparison(difference.count, difference.size, text)
+    return Comparison(difference.count, difference.size, text, difference.largest)
 
 
 def _note(graph: Graph, node: Node, witness: Witness) -> str:

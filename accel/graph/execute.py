@@ -105,7 +105,7 @@ def vector_operation(
     match op:
         case Add():
             a, b = (source.encoding for source in sources)
-            return elementwise.add(inputs[0], inputs[1], a, b, out.encoding, op.clamp)
+            return elementwise.add(inputs[0], inputs[1], a, b, out.encoding, op.clamp, op.sum)
         case MaxPool():
             return pool.max_pool(inputs[0], op.kernel, op.strides, op.dilations, op.pads)
         case AveragePool() if out.qtype is None:

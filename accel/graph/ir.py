@@ -13,6 +13,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from accel.numerics.elementwise import Sum
 from accel.numerics.encoding import Encoding, FloatArray, IntArray
 from accel.numerics.pool import Mean
 from accel.numerics.qtype import QType
@@ -100,6 +101,8 @@ class Add:
     """Elementwise sum of two tensors of one shape, each with its own scale and zero point."""
 
     clamp: tuple[int, int] | None = None
+    sum: Sum = Sum.FUSED
+    """How two integers become the output's."""
 
 
 @dataclass(frozen=True, slots=True)

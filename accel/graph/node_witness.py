@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any, assert_never
 
 import numpy as np
@@ -28,18 +29,24 @@ from accel.graph.ir import (
 )
 from accel.graph.onnx.session import run_with_all_outputs
 from accel.graph.rebase import from_file, to_file
+from accel.numerics.elementwise import Sum
 from accel.numerics.pool import Mean, pad
 
 Array = npt.NDArray[Any]
 _MICROSOFT = "com.microsoft"
-_OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid(_MICROSOFT, 1)]
-_IR_VERSION = 8
+_OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid(_MICROSOFT, 1)]
+"""21 is the first whose QuantizeLinear knows 16 bits."""
+_IR_VERSION = 10
+_INTEGER_KERNEL_BITS = 8
+"""The widest operands that onnxruntime multiplies as integers."""
 
 
 def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array | None:
     """What onnxruntime computes for ``node`` alone, in the graph's own integers; None where it refuses the node.
 
-    It refuses what its integer kernels do not know, such as int8 activations that become uint8 ones.
+    It refuses what its integer kernels do not know, such as int8 activations that become uint8 ones. Integers of fewer
+    than 8 bits go through its kernels for 8: clamping the rounded result once more is what a narrower type would have
+    done. Products of more than 8 bits it computes in float32, see ``rounding_share``.
 
     Parameters
     ----------
@@ -53,16 +60,41 @@ def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array
         feeds["x0"] = feeds["x0"].reshape(-1, sources[0].shape[-1])
     if isinstance(node.op, MaxPool):
         feeds["x0"] = pad(feeds["x0"], node.op.pads, np.iinfo(feeds["x0"].dtype).min)
+        if feeds["x0"].dtype.itemsize > 1:  # its kernel takes 8 bits or float32, which holds 16
+            feeds["x0"] = feeds["x0"].astype(np.float32)
     model = _Model()
     _describe(model, node, sources, out)
     try:
         values = run_with_all_outputs(model.build(feeds), feeds)
     except Exception:  # onnxruntime raises a class of its own for each status code
         return None
-    y = from_file(out, values["y"])
+    y = values["y"]
+    if out.qtype is not None:
+        y = from_file(out, np.clip(y, out.qtype.min + out.file_offset, out.qtype.max + out.file_offset))
     if isinstance(node.op, Conv | Linear | Add | AveragePool) and node.op.clamp is not None:
         y = np.clip(y, *node.op.clamp)
     return y.reshape(out.shape)
+
+
+def rounding_share(graph: Graph, node: Node) -> float:
+    """The share of a node's results in which ``onnxruntime_node`` may be one off, because it adds up in float32.
+
+    A sum of K products has a relative error of about sqrt(K) * 2^-24, and a result of b bits up to 2^b steps: that far
+    from a tie, float32 may round to the other side. 0 where onnxruntime computes in integers.
+    """
+    if not isinstance(node.op, Conv | Linear) or not _is_wide(node.op, *_ends(graph, node)):
+        return 0.0
+    depth = int(node.op.weight.values[0].size)
+    return min(1.0, 2.0 ** (_ends(graph, node)[1].bits - 24) * sqrt(depth))
+
+
+def _ends(graph: Graph, node: Node) -> tuple[Tensor, Tensor]:
+    return graph.tensors[node.inputs[0]], graph.tensors[node.output]
+
+
+def _is_wide(op: Conv | Linear, source: Tensor, out: Tensor) -> bool:
+    qtypes = [op.weight.qtype, source.qtype, out.qtype]
+    return any(qtype is not None and qtype.bits > _INTEGER_KERNEL_BITS for qtype in qtypes)
 
 
 @dataclass(slots=True)
@@ -80,6 +112,11 @@ class _Model:
         """Scale and zero point of a tensor, as in the file."""
         zero = to_file(tensor, np.array(tensor.zero_point, tensor.encoding.qtype.dtype))
         return [self.constant(tensor.scale, np.float32), self.constant(zero, zero.dtype)]
+
+    def real(self, name: str, tensor: Tensor) -> str:
+        """Dequantize the integers ``name``; the result's name."""
+        self.add("DequantizeLinear", [name, *self.encoding(tensor)], f"{name}_real")
+        return f"{name}_real"
 
     def add(self, op_type: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> None:
         self.nodes.append(helper.make_node(op_type, inputs, [output], domain=domain, **attributes))
@@ -99,9 +136,17 @@ def _describe(model: _Model, node: Node, sources: list[Tensor], out: Tensor) -> 
     match op:
         case Conv() | Linear():
             _describe_product(model, op, sources[0], out)
+        case Add(sum=Sum.OF_REALS):
+            reals = [model.real(f"x{index}", sources[index]) for index in range(2)]
+            model.add("Add", reals, "sum")
+            model.add("QuantizeLinear", ["sum", *model.encoding(out)], "y")
         case Add():
             operands = [text for index in range(2) for text in (f"x{index}", *model.encoding(sources[index]))]
             model.add("QLinearAdd", [*operands, *model.encoding(out)], "y", _MICROSOFT)
+        case Concat() if max(part.bits for part in (*sources, out)) > _INTEGER_KERNEL_BITS:
+            reals = [model.real(f"x{index}", part) for index, part in enumerate(sources)]
+            model.add("Concat", reals, "joined", axis=op.axis)
+            model.add("QuantizeLinear", ["joined", *model.encoding(out)], "y")
         case Concat():
             parts = [text for index, part in enumerate(sources) for text in (f"x{index}", *model.encoding(part))]
             model.add("QLinearConcat", [*model.encoding(out), *parts], "y", _MICROSOFT, axis=op.axis)
@@ -128,6 +173,9 @@ def _describe(model: _Model, node: Node, sources: list[Tensor], out: Tensor) -> 
 
 
 def _describe_product(model: _Model, op: Conv | Linear, source: Tensor, out: Tensor) -> None:
+    if _is_wide(op, source, out):
+        _describe_island(model, op, source, out)
+        return
     weight = op.weight
     operands = ["x0", *model.encoding(source), model.constant(weight.values, weight.qtype.dtype)]
     scale = weight.scale if weight.scale.size > 1 else weight.scale.reshape(())
@@ -142,6 +190,24 @@ def _describe_product(model: _Model, op: Conv | Linear, source: Tensor, out: Ten
         return
     result = [] if out.qtype is None else model.encoding(out)
     model.add("QGemm", [*operands, *bias, *result], "y", _MICROSOFT, transB=1)
+
+
+def _describe_island(model: _Model, op: Conv | Linear, source: Tensor, out: Tensor) -> None:
+    """The product of dequantized operands, in float32."""
+    weight, rows = op.weight, len(op.weight.values)
+    scale = np.broadcast_to(weight.scale, rows)
+    real = scale.reshape(-1, *(1,) * (weight.values.ndim - 1)) * weight.values.astype(np.float32)
+    operands = [model.real("x0", source), model.constant(real, np.float32)]
+    if op.bias is not None:
+        operands.append(model.constant(op.bias.astype(np.float32) * (np.float32(source.scale) * scale), np.float32))
+    product = "y" if out.qtype is None else "product"
+    if isinstance(op, Conv):
+        walk: dict[str, Any] = {"strides": op.strides, "dilations": op.dilations, "pads": op.pads}
+        model.add("Conv", operands, product, group=op.groups, **walk)
+    else:
+        model.add("Gemm", operands, product, transB=1)
+    if out.qtype is not None:
+        model.add("QuantizeLinear", [product, *model.encoding(out)], "y")
 
 
 def _describe_float_convolution(model: _Model, op: Conv, source: Tensor, walk: dict[str, Any]) -> None:

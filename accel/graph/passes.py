@@ -32,11 +32,14 @@ from accel.graph.ir import (
     Tensor,
 )
 from accel.graph.rebase import rebase_activations
-from accel.numerics.elementwise import dequantize
+from accel.numerics.elementwise import Sum, dequantize
+from accel.numerics.pool import Mean
 
 __all__ = ["PASSES", "rebase_activations", "run_passes"]
 
 Pass = Callable[[Graph], Graph]
+_FUSED_BITS = 8
+"""The width of onnxruntime's integer additions and means."""
 
 
 def run_passes(graph: Graph, operators: Mapping[str, str] | None = None) -> Graph:
@@ -256,7 +259,8 @@ def _integer_nodes(island: _Island, quantize: Node, tensors: dict[str, Tensor]) 
     nodes: list[Node] = []
     current = tensors[island.sources[0]]
     if island.core is not None:
-        core = replace(island.core, op=_clamped(island.core.op, out, island.clamp), inputs=island.sources)
+        operation = _formula(island.core.op, [tensors[name] for name in (*island.sources, out.name)])
+        core = replace(island.core, op=_clamped(operation, out, island.clamp), inputs=island.sources)
         current = _write(nodes, tensors, core, out, tensors[core.output].shape)
         if isinstance(core.op, Concat) and out.encoding.bounds(island.clamp) != out.encoding.bounds(None):
             change = replace(island.clamper, op=Requantize(island.clamp), inputs=(current.name,))
@@ -275,6 +279,16 @@ def _integer_nodes(island: _Island, quantize: Node, tensors: dict[str, Tensor]) 
         current = _write(nodes, tensors, moved, current, tensors[mover.output].shape)
     last = replace(nodes[-1], output=quantize.output, origin=island.origin)
     return [*nodes[:-1], last]
+
+
+def _formula(op: Op, tensors: list[Tensor]) -> Op:
+    """The operation as onnxruntime computes it: fused where all ``tensors`` are int8 or all uint8, else in float32."""
+    qtypes = {tensor.qtype for tensor in tensors}
+    if len(qtypes) == 1 and tensors[0].bits == _FUSED_BITS:
+        return op
+    if isinstance(op, Add):
+        return replace(op, sum=Sum.OF_REALS)
+    return replace(op, mean=Mean.UNROUNDED) if isinstance(op, AveragePool) else op
 
 
 def _clamped(op: Op, out: Tensor, clamp: tuple[float, float] | None) -> Op:

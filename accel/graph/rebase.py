@@ -1,4 +1,4 @@
-"""Signed activations for a signed array, unsigned ones for an unsigned array: a shift by 128, exactly."""
+"""Signed activations for a signed array, unsigned ones for an unsigned array: a shift by half the range, exactly."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from accel.numerics.qtype import QType
 
 
 def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
-    """The graph with activations of the machine's sign (shifted by 128 where the file has the other one).
+    """The graph with activations of the machine's sign (shifted by half their range where the file has the other one).
 
     Raises
     ------

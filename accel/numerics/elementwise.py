@@ -1,12 +1,13 @@
 """Element by element: quantize, dequantize, requantize, residual add, concatenation.
 
-8-bit operations run through tables of all their outcomes, computed once by the same formula; wider ones run the
-formula itself.
+Operations on integers that are stored in 8 bits run through tables of all their outcomes, computed once by the same
+formula; wider ones run the formula itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +16,16 @@ import numpy.typing as npt
 from accel.numerics.encoding import Encoding, FloatArray, IntArray
 
 Bounds = tuple[int, int]
+
+
+class Sum(Enum):
+    """How two integers of different scales become their sum's; onnxruntime has two ways."""
+
+    FUSED = "fused"
+    """QLinearAdd: one fused multiply-add for each operand, and the zero point before rounding."""
+    OF_REALS = "of_reals"
+    """A float32 sum between DequantizeLinear and QuantizeLinear, which onnxruntime leaves so where operands and result
+    are not all int8 or all uint8."""
 
 
 def quantize(values: FloatArray, to: Encoding) -> IntArray:
@@ -48,16 +59,23 @@ def concat(values: Sequence[IntArray], by: Sequence[Encoding], to: Encoding, axi
 
 
 def add(
-    a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding, clamp: Bounds | None = None
+    a: IntArray,
+    b: IntArray,
+    a_by: Encoding,
+    b_by: Encoding,
+    to: Encoding,
+    clamp: Bounds | None = None,
+    formula: Sum = Sum.FUSED,
 ) -> IntArray:
-    """The sum of two tensors of one shape: onnxruntime's QLinearAdd on x86.
+    """The sum of two tensors of one shape, clamped to ``clamp`` (inclusive output bounds) or the type's range.
 
-    ``RNE(fma(a, rA, fma(b, rB, zc - fma(rA, za, rB * zb))))`` with ``rA = sa / sc``, ``rB = sb / sc``, every step
-    rounded once to float32, then clamped to ``clamp`` (inclusive output bounds) or the type's range.
+    ``Sum.FUSED`` is onnxruntime's QLinearAdd on x86: ``RNE(fma(a, rA, fma(b, rB, zc - fma(rA, za, rB * zb))))`` with
+    ``rA = sa / sc``, ``rB = sb / sc``, every step rounded once to float32. ``Sum.OF_REALS`` is
+    ``quantize(dequantize(a) + dequantize(b))``.
     """
     if a.dtype.itemsize > 1 or b.dtype.itemsize > 1:
-        return _add(a, b, a_by, b_by, to, clamp)
-    table = _add_table(a.dtype, b.dtype, a_by, b_by, to, clamp)
+        return _FORMULAS[formula](a, b, a_by, b_by, to, clamp)
+    table = _add_table(a.dtype, b.dtype, a_by, b_by, to, clamp, formula)
     index = a.view(np.uint8).astype(np.uint16)
     index <<= np.uint16(8)
     index |= b.view(np.uint8)
@@ -71,7 +89,9 @@ def _requantize(values: IntArray, by: Encoding, to: Encoding, clamp: tuple[float
     return quantize(reals, to)
 
 
-def _add(a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding, clamp: Bounds | None) -> IntArray:
+def _add_fused(
+    a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding, clamp: Bounds | None
+) -> IntArray:
     a_ratio = np.float32(a_by.scale) / np.float32(to.scale)
     b_ratio = np.float32(b_by.scale) / np.float32(to.scale)
     a_zero, b_zero, zero = (np.float32(by.zero_point + by.file_offset) for by in (a_by, b_by, to))
@@ -81,6 +101,16 @@ def _add(a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding,
     total = np.rint(_fma(a_steps, a_ratio, _fma(b_steps, b_ratio, constant))) - np.float32(to.file_offset)
     low, high = (to.qtype.min, to.qtype.max) if clamp is None else clamp
     return np.clip(total, low, high).astype(to.qtype.dtype)
+
+
+def _add_reals(
+    a: IntArray, b: IntArray, a_by: Encoding, b_by: Encoding, to: Encoding, clamp: Bounds | None
+) -> IntArray:
+    total = quantize(dequantize(a, a_by) + dequantize(b, b_by), to)
+    return total if clamp is None else np.clip(total, *clamp)
+
+
+_FORMULAS = {Sum.FUSED: _add_fused, Sum.OF_REALS: _add_reals}
 
 
 def _fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> FloatArray:
@@ -121,6 +151,7 @@ def _add_table(
     b_by: Encoding,
     to: Encoding,
     clamp: Bounds | None,
+    formula: Sum,
 ) -> IntArray:
     a, b = np.repeat(_every_byte(a_dtype), 256), np.tile(_every_byte(b_dtype), 256)
-    return _add(a, b, a_by, b_by, to, clamp)
+    return _FORMULAS[formula](a, b, a_by, b_by, to, clamp)

@@ -80,7 +80,7 @@ def _cell(comparison: Comparison | None) -> Text:
 
 
 def _verdict(verification: Verification) -> list[Text]:
-    lines = [Text(f"witness: {verification.witness}")]
+    lines = [Text(f"witness: {verification.witness}"), *_rounding(verification)]
     doubts = {"single layers": verification.doubt_alone, "the whole network": verification.doubt_end_to_end}
     for what, doubt in doubts.items():
         if doubt:
@@ -115,3 +115,16 @@ def _why(check: RtlCheck) -> str:
     if check.simulated_overflows != check.rtl_overflows:
         return f"the RTL saw {check.rtl_overflows} overflows, the simulator {check.simulated_overflows}"
     return f"the RTL took {check.rtl_cycles} cycles, the simulator {check.simulated_cycles}"
+
+
+def _rounding(verification: Verification) -> list[Text]:
+    """Where the witness of single layers computes in float32, and how far that may be off."""
+    layers = [check.layer for check in verification.checks if check.witness_share]
+    if not layers:
+        return []
+    most = max(check.witness_share for check in verification.checks)
+    text = (
+        f"it multiplies more than 8 bits in float32 ({len(layers)} layers, {layers[0]} first): "
+        f"alone, it may be one off in up to {most:.2%} of the integers"
+    )
+    return [Text(text, style="yellow")]

@@ -25,6 +25,8 @@ def test_the_machines_that_documents_name() -> None:
         "edge-32x32-os",
         "edge-32x32-is",
         "edge-32x32-uint8",
+        "edge-32x32-int4",
+        "edge-32x32-int16",
         "tpu-v1",
         "gemmini-16x16",
         "scale-sim-32x32",

@@ -23,6 +23,7 @@ class Model:
     constants: list[onnx.TensorProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     opset: int = 17
+    ir_version: int = 8
 
     def input(self, name: str, shape: tuple[int | str, ...], dtype: Any = np.float32) -> str:
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
@@ -67,7 +68,7 @@ class Model:
         values = [onnx.ValueInfoProto(name=name) for name in outputs]
         graph = helper.make_graph(self.nodes, "test", self.inputs, values, self.constants)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        return helper.make_model(graph, opset_imports=opsets, ir_version=self.ir_version)
 
     def save(self, path: Path, *outputs: str) -> Path:
         onnx.save(self.proto(*outputs), str(path))

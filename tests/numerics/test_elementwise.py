@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.numerics import elementwise
-from accel.numerics.elementwise import add, concat, dequantize, quantize, requantize
+from accel.numerics.elementwise import Sum, add, concat, dequantize, quantize, requantize
 from accel.numerics.encoding import Encoding
 from accel.numerics.qtype import QType
 from tests.numerics.strategies import QTYPES, SEEDS, encodings, integers, scales
@@ -92,15 +92,15 @@ def test_add_is_the_chain_of_fused_multiply_adds(a_by, b_by, to, seed):
     assert add(a, b, a_by, b_by, to).tolist() == expected
 
 
-@given(encodings(), encodings(), encodings(), SEEDS)
-def test_add_by_table_is_add_by_formula(a_by, b_by, to, seed):
+@given(encodings(), encodings(), encodings(), SEEDS, st.sampled_from(Sum))
+def test_add_by_table_is_add_by_formula(a_by, b_by, to, seed, how):
     a, b = integers(seed, (4, 5), a_by.qtype), integers(seed + 1, (4, 5), b_by.qtype)
     clamp = (to.zero_point, to.qtype.max)
     for bounds in (None, clamp):
-        table = add(a, b, a_by, b_by, to, bounds)
-        np.testing.assert_array_equal(table, elementwise._add(a, b, a_by, b_by, to, bounds))
+        table = add(a, b, a_by, b_by, to, bounds, how)
+        np.testing.assert_array_equal(table, elementwise._FORMULAS[how](a, b, a_by, b_by, to, bounds))
         assert table.dtype == to.qtype.dtype
-        np.testing.assert_array_equal(add(a.T, b.T, a_by, b_by, to, bounds), table.T)
+        np.testing.assert_array_equal(add(a.T, b.T, a_by, b_by, to, bounds, how), table.T)
 
 
 @settings(max_examples=60)

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accel.graph.ir import Graph, Node, Op, Tensor, Weight
 from accel.graph.onnx.source import Array, Source, SourceNode, Unsupported
+from accel.graph.onnx.types import plain, qtype_of
 from accel.numerics.encoding import Encoding, FloatArray
 from accel.numerics.qtype import QType
 
-_TYPES: dict[np.dtype[Any], QType] = {
-    np.dtype(np.int8): QType(8, signed=True),
-    np.dtype(np.uint8): QType(8, signed=False),
-}
 _SYMMETRIC_WEIGHTS = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
 _PREPROCESS = (
     "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
@@ -37,6 +33,8 @@ class ScaledConstant:
     """A constant that DequantizeLinear reads: ``scale * (values - zero_point)``, along ``axis`` where they vary."""
 
     values: Array
+    """In numpy's own integers, whatever ``qtype`` is."""
+    qtype: QType
     scale: FloatArray
     zero_point: Array
     axis: int
@@ -102,7 +100,8 @@ class Builder:
                     moved += filter(None, reader.outputs[:1])
                 elif reader.op_type.startswith(_STATES_SCALES):
                     scale = reader.inputs.index(tensor) + 1
-                    encoding = self.encoding(reader.input(scale), reader.input(scale + 1), given.dtype)
+                    stored = qtype_of(given.dtype, name)
+                    encoding = self.encoding(reader.input(scale), reader.input(scale + 1), stored)
                     return self.integers(name, encoding)
         raise Unsupported(f"no node behind the integer input {name!r} states its scale")
 
@@ -129,7 +128,7 @@ class Builder:
         """An integer activation that its reader says is encoded so."""
         given = next((value for value in self.source.inputs if value.name == name), None)
         if name not in self.tensors and given is not None:
-            if _TYPES.get(given.dtype) != encoding.qtype:
+            if qtype_of(given.dtype, name) != encoding.qtype:
                 raise Unsupported(f"it reads {name!r}, which is {given.dtype}, as {encoding.qtype}")
             self.tensors[name] = Tensor(name, given.shape, encoding.qtype, encoding.scale, encoding.zero_point)
         tensor = self.tensor(name)
@@ -162,15 +161,28 @@ class Builder:
             raise Unsupported(f"its scale {name!r} is {bad.flat[0]:g}, and scales are positive and finite")
         return scales.reshape(-1)
 
-    def encoding(self, scale: str, zero_point: str, default: np.dtype[np.generic] | None = None) -> Encoding:
+    def encoding(self, scale: str, zero_point: str, default: QType | None = None) -> Encoding:
         """The encoding of an activation, per tensor; ``default`` is the type where no zero point is given."""
         scales = self.scales(scale)
-        zero = self.constant(zero_point, "zero point") if zero_point or default is None else np.zeros(1, default)
+        if default is not None and not zero_point:
+            qtype, zero = default, np.zeros(1, default.dtype)
+        else:
+            stored = self.constant(zero_point, "zero point")
+            qtype, zero = qtype_of(stored.dtype, zero_point), plain(stored)
         if scales.size != 1 or zero.size != 1:
             raise Unsupported(f"its scale {scale!r} has {scales.size} values, and activations take one")
-        return Encoding(self._qtype(zero.dtype, zero_point or scale), float(scales[0]), int(zero.reshape(-1)[0]))
+        return Encoding(qtype, float(scales[0]), int(zero.reshape(-1)[0]))
 
-    def weight(self, values: Array, scale: FloatArray, zero_point: Array, name: str) -> Weight:
+    def stored_weight(self, values: str, scale: str, zero_point: str, transposed: bool = False) -> Weight:
+        """Weights that an integer operation names; ``transposed`` where output channels come last."""
+        stored = self.constant(values, "weights")
+        if stored.ndim < 2:
+            raise Unsupported(f"its weights {values!r} have {stored.ndim} axes")
+        integers = plain(stored).T if transposed else plain(stored)
+        zero = plain(self.constant(zero_point, "weight zero point"))
+        return self.weight(integers, qtype_of(stored.dtype, values), self.scales(scale), zero, values)
+
+    def weight(self, values: Array, qtype: QType, scale: FloatArray, zero_point: Array, name: str) -> Weight:
         """Weights with output channels first; ``scale`` has one value or one for each of them."""
         if np.any(zero_point):
             worst = int(zero_point.reshape(-1)[np.flatnonzero(zero_point)[0]])
@@ -179,7 +191,7 @@ class Builder:
             raise Unsupported(f"its weights {name!r} have {values.ndim} axes")
         if scale.size not in (1, len(values)):
             raise Unsupported(f"its weights {name!r} have {scale.size} scales for {len(values)} output channels")
-        return Weight(np.ascontiguousarray(values), self._qtype(values.dtype, name), scale)
+        return Weight(np.ascontiguousarray(values, qtype.dtype), qtype, scale)
 
     def scaled_weight(self, name: str) -> ScaledConstant:
         """Weights behind a DequantizeLinear."""
@@ -226,12 +238,6 @@ class Builder:
         if values.dtype != np.int32:
             raise Unsupported(f"its bias {name!r} is {values.dtype}, and int32 is supported")
         return per_channel(values, channels, axes)
-
-    @staticmethod
-    def _qtype(dtype: np.dtype[np.generic], name: str) -> QType:
-        if dtype not in _TYPES:
-            raise Unsupported(f"{name!r} is {dtype}, and int8 and uint8 are supported")
-        return _TYPES[dtype]
 
 
 Converter = Callable[[Builder, SourceNode], None]

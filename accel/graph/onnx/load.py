@@ -17,7 +17,7 @@ def load_network(path: str | Path) -> Graph:
     Parameters
     ----------
     path
-        A QOperator or QDQ file as ``onnxruntime.quantization`` writes it: int8 or uint8 activations, weights with
+        A QOperator or QDQ file as ``onnxruntime.quantization`` writes it: integers of 2, 4, 8 or 16 bits, weights with
         zero point 0, per tensor or per channel.
 
     Raises

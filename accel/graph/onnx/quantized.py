@@ -9,21 +9,26 @@ from accel.graph.ir import Add, Concat, Dequantize, Linear, Quantize, Tensor
 from accel.graph.onnx.builder import Builder, Converter, ScaledConstant
 from accel.graph.onnx.products import average_pooling, axis_within, convolution, global_window, joined_shape
 from accel.graph.onnx.source import Array, SourceNode, Unsupported
+from accel.graph.onnx.types import INT32, QTYPES, SUPPORTED, element_qtype, is_integer, plain, qtype_of
 from accel.numerics.encoding import Encoding
 from accel.numerics.pool import Mean
+from accel.numerics.qtype import QType
 
 _MICROSOFT = "com.microsoft"
+_UINT8 = QType(8, signed=False)
+"""What QuantizeLinear makes where nothing says otherwise."""
 
 
 def _quantize_linear(builder: Builder, node: SourceNode) -> None:
     _refuse_blocks(node)
-    _refuse_other_outputs(node)
+    if node.integer("precision", 0) not in (0, onnx.TensorProto.FLOAT):
+        raise Unsupported("its precision is not float32")
     name = node.input(0)
     if name in builder.constants:
         _quantize_constant(builder, node)
         return
     x = builder.real(name)
-    encoding = builder.encoding(node.input(1), node.input(2), np.dtype(np.uint8))
+    encoding = builder.encoding(node.input(1), node.input(2), _stated_qtype(node))
     builder.emit(node, Quantize(), [name], _integers(node.outputs[0], x.shape, encoding))
 
 
@@ -36,10 +41,10 @@ def _dequantize_linear(builder: Builder, node: SourceNode) -> None:
         builder.scaled[out] = _scaled(builder, node, builder.constants[name])
         return
     if name in builder.tensors:
-        stored = builder.tensors[name].qtype
-        default = None if stored is None else stored.dtype
+        default = builder.tensors[name].qtype
     else:
-        default = next((value.dtype for value in builder.source.inputs if value.name == name), None)
+        given = next((value.dtype for value in builder.source.inputs if value.name == name), None)
+        default = None if given is None else qtype_of(given, name)
     x = builder.integers(name, builder.encoding(node.input(1), node.input(2), default))
     builder.real_scales[out] = x.scale
     builder.emit(node, Dequantize(), [name], Tensor(out, x.shape, None))
@@ -47,11 +52,9 @@ def _dequantize_linear(builder: Builder, node: SourceNode) -> None:
 
 def _qlinear_conv(builder: Builder, node: SourceNode) -> None:
     x = builder.integers(node.input(0), builder.encoding(node.input(1), node.input(2)))
-    values = builder.constant(node.input(3), "weights")
-    zero = builder.constant(node.input(5), "weight zero point")
-    weight = builder.weight(values, builder.scales(node.input(4)), zero, node.input(3))
+    weight = builder.stored_weight(node.input(3), node.input(4), node.input(5))
     encoding = builder.encoding(node.input(6), node.input(7))
-    bias = builder.integer_bias(node.input(8), len(values), axes=1)
+    bias = builder.integer_bias(node.input(8), len(weight.values), axes=1)
     op, shape = convolution(node, x.shape, weight, bias)
     builder.emit(node, op, [x.name], _integers(node.outputs[0], shape, encoding))
 
@@ -61,8 +64,7 @@ def _qlinear_matmul(builder: Builder, node: SourceNode) -> None:
     values = builder.constant(node.input(3), "weights")
     if values.ndim != 2 or not x.shape or x.shape[-1] != len(values):
         raise Unsupported(f"it multiplies {list(x.shape)} by {list(values.shape)}")
-    zero = builder.constant(node.input(5), "weight zero point")
-    weight = builder.weight(values.T, builder.scales(node.input(4)), zero, node.input(3))
+    weight = builder.stored_weight(node.input(3), node.input(4), node.input(5), transposed=True)
     encoding = builder.encoding(node.input(6), node.input(7))
     shape = (*x.shape[:-1], values.shape[1])
     builder.emit(node, Linear(weight, None), [x.name], _integers(node.outputs[0], shape, encoding))
@@ -73,16 +75,18 @@ def _qgemm(builder: Builder, node: SourceNode) -> None:
         raise Unsupported("its alpha is not 1 or its transA not 0")
     x = builder.integers(node.input(0), builder.encoding(node.input(1), node.input(2)))
     values = builder.constant(node.input(3), "weights")
-    rows = values if node.integer("transB", 0) else values.T
-    if len(x.shape) != 2 or values.ndim != 2 or x.shape[1] != rows.shape[1]:
-        raise Unsupported(f"it multiplies {list(x.shape)} by {list(rows.T.shape)}")
-    zero = builder.constant(node.input(5), "weight zero point")
-    weight = builder.weight(rows, builder.scales(node.input(4)), zero, node.input(3))
-    op = Linear(weight, builder.integer_bias(node.input(6), len(rows), axes=2))
-    shape = (x.shape[0], len(rows))
+    transposed = not node.integer("transB", 0)
+    depth = values.shape[0 if transposed else -1] if values.ndim == 2 else None
+    if len(x.shape) != 2 or x.shape[1] != depth:
+        rows = values.shape if transposed else values.shape[::-1]
+        raise Unsupported(f"it multiplies {list(x.shape)} by {list(rows)}")
+    weight = builder.stored_weight(node.input(3), node.input(4), node.input(5), transposed)
+    channels = len(weight.values)
+    op = Linear(weight, builder.integer_bias(node.input(6), channels, axes=2))
+    shape = (x.shape[0], channels)
     out = Tensor(node.outputs[0], shape, None)
     if node.input(7):
-        out = _integers(node.outputs[0], shape, builder.encoding(node.input(7), node.input(8), _dtype(x)))
+        out = _integers(node.outputs[0], shape, builder.encoding(node.input(7), node.input(8), x.qtype))
     builder.emit(node, op, [x.name], out)
 
 
@@ -91,7 +95,7 @@ def _qlinear_add(builder: Builder, node: SourceNode) -> None:
     b = builder.integers(node.input(3), builder.encoding(node.input(4), node.input(5)))
     if a.shape != b.shape:
         raise Unsupported(f"it broadcasts {list(a.shape)} and {list(b.shape)}")
-    encoding = builder.encoding(node.input(6), node.input(7), _dtype(a))
+    encoding = builder.encoding(node.input(6), node.input(7), a.qtype)
     builder.emit(node, Add(), [a.name, b.name], _integers(node.outputs[0], a.shape, encoding))
 
 
@@ -109,7 +113,7 @@ def _qlinear_concat(builder: Builder, node: SourceNode) -> None:
 def _qlinear_global_average_pool(builder: Builder, node: SourceNode) -> None:
     _refuse_channels_last(node)
     x = builder.integers(node.input(0), builder.encoding(node.input(1), node.input(2)))
-    encoding = builder.encoding(node.input(3), node.input(4), _dtype(x))
+    encoding = builder.encoding(node.input(3), node.input(4), x.qtype)
     op, shape = global_window(x.shape, Mean.SCALED)
     builder.emit(node, op, [x.name], _integers(node.outputs[0], shape, encoding))
 
@@ -117,7 +121,7 @@ def _qlinear_global_average_pool(builder: Builder, node: SourceNode) -> None:
 def _qlinear_average_pool(builder: Builder, node: SourceNode) -> None:
     _refuse_channels_last(node)
     x = builder.integers(node.input(0), builder.encoding(node.input(1), node.input(2)))
-    encoding = builder.encoding(node.input(3), node.input(4), _dtype(x))
+    encoding = builder.encoding(node.input(3), node.input(4), x.qtype)
     op, shape = average_pooling(node, x.shape, Mean.OF_REALS)
     builder.emit(node, op, [x.name], _integers(node.outputs[0], shape, encoding))
 
@@ -125,21 +129,27 @@ def _qlinear_average_pool(builder: Builder, node: SourceNode) -> None:
 def _quantize_constant(builder: Builder, node: SourceNode) -> None:
     """Weights stored as float32 and quantized in the graph: the integers are what counts."""
     real = builder.constants[node.input(0)]
-    scale, zero = builder.scales(node.input(1)), _zero_points(builder, node)
+    scale, zero, qtype = builder.scales(node.input(1)), np.zeros(1, np.int64), _stated_qtype(node)
+    dtype = qtype.dtype
+    if node.input(2):
+        stored = builder.constant(node.input(2), "zero point")
+        if not is_integer(stored):
+            raise Unsupported(f"its zero point {node.input(2)!r} is {stored.dtype}, and integers are supported")
+        qtype, zero = QTYPES.get(stored.dtype, INT32), plain(stored)
+        dtype = stored.dtype
     shape, _ = _along_axis(node, real, scale, zero)
-    limits = np.iinfo(zero.dtype)
     steps = np.rint(real.astype(np.float32) / scale.reshape(shape)) + (zero.reshape(shape) if zero.size > 1 else zero)
-    values = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
+    values = np.clip(steps, qtype.min, qtype.max).astype(qtype.dtype).astype(dtype)
     builder.constants[node.outputs[0]] = values.reshape(real.shape)
 
 
 def _scaled(builder: Builder, node: SourceNode, values: Array) -> ScaledConstant:
-    if values.dtype.kind not in "iu":
+    if not is_integer(values):
         raise Unsupported(f"it dequantizes {node.input(0)!r}, which is {values.dtype}")
     scale = builder.scales(node.input(1))
-    zero = builder.constant(node.input(2), "zero point") if node.input(2) else np.zeros(1, values.dtype)
+    zero = plain(builder.constant(node.input(2), "zero point")) if node.input(2) else np.zeros(1, np.int8)
     _, axis = _along_axis(node, values, scale, zero)
-    return ScaledConstant(values, scale, zero.reshape(-1), axis)
+    return ScaledConstant(plain(values), QTYPES.get(values.dtype, INT32), scale, zero.reshape(-1), axis)
 
 
 def _along_axis(node: SourceNode, values: Array, scale: Array, zero: Array) -> tuple[list[int], int]:
@@ -156,21 +166,8 @@ def _along_axis(node: SourceNode, values: Array, scale: Array, zero: Array) -> t
     return shape, axis
 
 
-def _zero_points(builder: Builder, node: SourceNode) -> Array:
-    if not node.input(2):
-        return np.zeros(1, np.uint8)
-    zero = builder.constant(node.input(2), "zero point")
-    if zero.dtype.kind not in "iu":
-        raise Unsupported(f"its zero point {node.input(2)!r} is {zero.dtype}, and integers are supported")
-    return zero
-
-
 def _integers(name: str, shape: tuple[int, ...], encoding: Encoding) -> Tensor:
     return Tensor(name, shape, encoding.qtype, encoding.scale, encoding.zero_point)
-
-
-def _dtype(tensor: Tensor) -> np.dtype[np.generic]:
-    return tensor.encoding.qtype.dtype
 
 
 def _refuse_blocks(node: SourceNode) -> None:
@@ -178,9 +175,14 @@ def _refuse_blocks(node: SourceNode) -> None:
         raise Unsupported("it has a scale for each block, and one for a tensor or channel is supported")
 
 
-def _refuse_other_outputs(node: SourceNode) -> None:
-    if node.integer("output_dtype", 0) not in (0, onnx.TensorProto.UINT8) and not node.input(2):
-        raise Unsupported("its output_dtype is not uint8, and a zero point is expected to say so")
+def _stated_qtype(node: SourceNode) -> QType:
+    """What a QuantizeLinear without a zero point makes."""
+    number = node.integer("output_dtype", 0)
+    qtype = element_qtype(number) if number else _UINT8
+    if qtype is None:
+        names = {value: name.lower() for name, value in onnx.TensorProto.DataType.items()}
+        raise Unsupported(f"its output_dtype is {names.get(number, number)}, and {SUPPORTED}")
+    return qtype
 
 
 def _refuse_channels_last(node: SourceNode) -> None:

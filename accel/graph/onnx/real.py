@@ -28,7 +28,7 @@ def _conv(builder: Builder, node: SourceNode) -> None:
     stored = builder.scaled_weight(node.input(1))
     scale = builder.real_scale(node.input(0))
     _check_axis(stored, 0, node.input(1))
-    weight = builder.weight(stored.values, stored.scale, stored.zero_point, node.input(1))
+    weight = builder.weight(stored.values, stored.qtype, stored.scale, stored.zero_point, node.input(1))
     bias = builder.accumulator_bias(node.input(2), scale, weight, node, axes=1)
     op, shape = convolution(node, builder.tensors[node.input(0)].shape, weight, bias)
     builder.emit(node, op, [node.input(0)], Tensor(node.outputs[0], shape, None))
@@ -57,7 +57,7 @@ def _linear(builder: Builder, node: SourceNode, transposed: bool) -> None:
     rows = stored.values if transposed else stored.values.T
     if not shape or shape[-1] != rows.shape[1]:
         raise Unsupported(f"it multiplies {list(shape)} by {list(rows.T.shape)}")
-    weight = builder.weight(rows, stored.scale, stored.zero_point, w_name)
+    weight = builder.weight(rows, stored.qtype, stored.scale, stored.zero_point, w_name)
     bias = builder.accumulator_bias(node.input(2), scale, weight, node, axes=2)
     out = Tensor(node.outputs[0], (*shape[:-1], len(rows)), None)
     builder.emit(node, Linear(weight, bias), [x_name], out)

@@ -17,6 +17,7 @@ from tests.graph.models import INT8, MICROSOFT, Model
 
 ISLAND = "float operations need quantized inputs and a result that only QuantizeLinear reads, or that is an output"
 SYMMETRIC = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
+WIDTHS = "int2, int4, int8, int16 and their unsigned forms are supported"
 PREPROCESS = (
     "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
     "which merges constants into the layers before them"
@@ -664,13 +665,13 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         "NET:conv: QLinearConv cannot be imported: its weights 'w' have zero point 128, and 0 is supported; "
         + SYMMETRIC,
     ),
-    "int16 activations": (
-        lambda: between([("Relu", ["real"], "r")], np.dtype(np.int16)),
-        "NET:dequantize: DequantizeLinear cannot be imported: 'constant1' is int16, and int8 and uint8 are supported",
+    "int32 activations": (
+        lambda: between([("Relu", ["real"], "r")], np.dtype(np.int32)),
+        f"NET:dequantize: DequantizeLinear cannot be imported: 'x' is int32, and {WIDTHS}",
     ),
     "int32 weights": (
         lambda: small(weights=np.ones((4, 3, 3, 3), np.int32)),
-        "NET:conv: QLinearConv cannot be imported: 'w' is int32, and int8 and uint8 are supported",
+        f"NET:conv: QLinearConv cannot be imported: 'w' is int32, and {WIDTHS}",
     ),
     "float bias of an integer convolution": (
         lambda: small(bias=np.ones(4, np.float32)),
