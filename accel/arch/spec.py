@@ -114,21 +114,6 @@ class PeSpec(Spec):
         default="wrap", description="What a sum that does not fit does: wrap around, or saturate at each addition."
     )
 
-    @model_validator(mode="after")
-    def _widths_are_consistent(self) -> Self:
-        rules.check_multiplier(self)
-        rules.check_sum_widths(
-            self.weight, self.activation, self.products, self.accumulator_bits, self.partial_sum_bits
-        )
-        return self
-
-
-class BufferSpec(Spec):
-    """One on-chip buffer (scratchpad)."""
-
-    capacity_bytes: Annotated[int, CAPACITY] = Field(alias="capacity", description="Capacity, both halves together.")
-    width_bytes_per_cycle: Annotated[float, WIDTH] = Field(
-        alias="width", description="Port width: what one access moves, one access a cycle."
     multiplier: Multiplier = Field(
         default="parallel",
         description=(
@@ -143,14 +128,29 @@ class BufferSpec(Spec):
         description="Products along the reduction that a PE makes at a time and adds to its sum in one addition.",
     )
 
-    )
-    double_buffered: bool = Field(
-        default=True, description="Two halves, one filled or emptied while the other is in use."
-    )
+    @model_validator(mode="after")
+    def _widths_are_consistent(self) -> Self:
+        rules.check_multiplier(self)
+        rules.check_sum_widths(
+            self.weight, self.activation, self.products, self.accumulator_bits, self.partial_sum_bits
+        )
+        return self
 
     def step(self, weight: QType, activation: QType) -> Step:
         """What one place of a stream takes for a layer with operands of these types."""
         return step_of(self.multiplier, self.products, (self.weight, self.activation), (weight, activation))
+
+
+class BufferSpec(Spec):
+    """One on-chip buffer (scratchpad)."""
+
+    capacity_bytes: Annotated[int, CAPACITY] = Field(alias="capacity", description="Capacity, both halves together.")
+    width_bytes_per_cycle: Annotated[float, WIDTH] = Field(
+        alias="width", description="Port width: what one access moves, one access a cycle."
+    )
+    double_buffered: bool = Field(
+        default=True, description="Two halves, one filled or emptied while the other is in use."
+    )
 
     @property
     def tile_bytes(self) -> int:
