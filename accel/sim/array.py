@@ -225,15 +225,16 @@ def compute_tile(
     fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
     partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
 
+    moving = lines[:, 0] if products == 1 else lines
     strips = _strips(results, timing.columns)
     packed = _packed(other, strips, products)
 
     def step(part: slice) -> tuple[int, int]:
         if timing.dataflow == "output_stationary":
-            return kernels.step_result_stays(lines, packed[part], out, strips[part], n, m, steps, fit, first, partial)
+            return kernels.step_result_stays(moving, packed[part], out, strips[part], n, m, steps, fit, first, partial)
         along, across = (1, n) if timing.dataflow == "input_stationary" else (n, 1)
         return kernels.step_operand_stays(
-            lines,
+            moving,
             packed[part],
             out,
             strips[part],

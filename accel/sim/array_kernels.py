@@ -147,7 +147,8 @@ def step_operand_stays(
     Parameters
     ----------
     lines
-        (used rows, products, H, length): the operand that moves right, laid out by ``LineLayout``.
+        (used rows, products, H, length): the operand that moves right, laid out by ``LineLayout``; without the second
+        axis where PEs make one product at a time, so that the code for several is not there.
     held
         (strips, K * LANES): the operand that stays, zeros in lanes that no column has. A row of the array holds
         ``products`` of its rows, and a fold as many as the array's rows hold.
@@ -168,7 +169,7 @@ def step_operand_stays(
         Clocks stepped, and additions that did not fit.
     """
     rows, period, row_step, column_step, products = steps
-    used_rows, _, phases, length = lines.shape
+    used_rows, phases, length = lines.shape[0], lines.shape[-2], lines.shape[-1]
     at_a_time = rows * products
     folds = (held.shape[1] // LANES + at_a_time - 1) // at_a_time
     reach = column_step * (LANES - 1)
@@ -212,7 +213,7 @@ def step_operand_stays(
             highest = max(0, (clock - busy) // row_step + 1)
             for r in range(lowest, highest - 1, -1):
                 here = r * pitch + slot
-                if products == 1:
+                if lines.ndim == 3:
                     lost += step_row(
                         partial,
                         here + pitch,
@@ -266,7 +267,8 @@ def step_result_stays(
     Parameters
     ----------
     lines
-        (used rows, products, H, length): the operand that moves right, laid out by ``LineLayout``.
+        (used rows, products, H, length): the operand that moves right, laid out by ``LineLayout``; without the second
+        axis where PEs make one product at a time, so that the code for several is not there.
     moving
         (strips, K * LANES): the operand that moves down, again for each fold, ``products`` of its rows at a time.
     out
@@ -280,7 +282,7 @@ def step_result_stays(
         Clocks stepped, and additions that did not fit.
     """
     rows, period, row_step, column_step, products = steps
-    used_rows, _, phases, length = lines.shape
+    used_rows, phases, length = lines.shape[0], lines.shape[-2], lines.shape[-1]
     folds = (results + rows - 1) // rows
     reach = column_step * (LANES - 1)
     busy = folds * period + reach
@@ -315,7 +317,7 @@ def step_result_stays(
             highest = max(0, (clock - busy) // row_step + 1)
             given = (clock - lowest * row_step) % period + lowest * row_step
             for r in range(lowest, highest - 1, -1):
-                if products == 1:
+                if lines.ndim == 3:
                     lost += step_row(
                         held,
                         r * LANES,
