@@ -19,6 +19,7 @@ from accel.graph.onnx import load_network as load_graph
 from accel.graph.rebase import from_file, to_file
 from accel.inputs import image_batches, input_images, read_labels
 from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.mapping.scales import scale_notes
 from accel.mapping.select import array_layers, select_array_layers
 from accel.networks import companions, network_path
 from accel.numerics.elementwise import dequantize
@@ -183,7 +184,7 @@ def simulate(
     if recorder is not None:
         recorder.write(_named(progress, f"registers of layer {recorder.waves.layer}"))
     result = result_of(network.name, graph.batch, arch, simulator.program, simulator.cycles, job.observations(truth))
-    return Simulation(result, job.outputs(), tuple(notes))
+    return Simulation(result, job.outputs(), (*notes, *scale_notes(graph, arch)))
 
 
 def accumulators(

@@ -368,6 +368,8 @@ class Verification:
     simulated_cycles: int
     witness: str
     """Which onnxruntime."""
+    requantizer: str = "float32_rne"
+    """The machine's."""
     doubt_alone: str = ""
     """Why onnxruntime is no witness of single layers here; empty where it is."""
     doubt_end_to_end: str = ""

@@ -23,6 +23,7 @@ from accel.mapping.mapping import ArrayMapping, k_folds, layer_step
 from accel.mapping.program import Program
 from accel.numerics.compare import mismatch
 from accel.numerics.mac import Accumulator, Folds
+from accel.numerics.requantize import REQUANTIZERS, Float32
 from accel.result import Comparison, TensorCheck, Verification
 from accel.sim.simulate import Simulator, estimate_cycles
 
@@ -78,6 +79,7 @@ def verify_program(
     witness = onnxruntime_tensors(graph.path, {source: batch})
     overflows = sum(use.overflows for use in reference.accumulators.values())
     doubt = f"the machine's accumulators overflow {overflows} times, onnxruntime's do not" if overflows else ""
+    other_rule = _other_rule(machine)
     checks = tuple(
         TensorCheck(
             layer=node.name,
@@ -88,7 +90,7 @@ def verify_program(
             simulator_end_to_end=end_to_end.get(node.output),
             witness_alone=_witness_alone(graph, node, inputs, reference),
             witness_end_to_end=_witness_end_to_end(graph, node, reference, witness),
-            witness_note=_note(graph, node, witness),
+            witness_note=_note(graph, node, witness, other_rule),
         )
         for node in graph.nodes
         if not isinstance(node.op, Reshape)
@@ -101,8 +103,9 @@ def verify_program(
         estimate_cycles=sum(spent.total for spent in estimate_cycles(program, machine)),
         simulated_cycles=sum(spent.total for spent in simulator.cycles),
         witness=_witness_name(),
+        requantizer=machine.vector.requantizer,
         doubt_alone=doubt or cpu_doubt(_unsigned_products(file_graph)),
-        doubt_end_to_end=doubt or witness.reason,
+        doubt_end_to_end=doubt or other_rule or witness.reason,
     )
 
 
@@ -145,7 +148,15 @@ def _compare(found: Array, expected: Array, who: str, whom: str) -> Comparison:
     return Comparison(difference.count, difference.size, text, difference.largest)
 
 
-def _note(graph: Graph, node: Node, witness: Witness) -> str:
+def _other_rule(machine: Machine) -> str:
+    """That the machine requantizes by another rule than onnxruntime; empty where it does not."""
+    name = machine.vector.requantizer
+    return "" if isinstance(REQUANTIZERS[name], Float32) else f"it requantizes in float32, the machine by {name}"
+
+
+def _note(graph: Graph, node: Node, witness: Witness, other_rule: str) -> str:
+    if other_rule and isinstance(node.op, Conv | Linear) and graph.tensors[node.output].qtype is not None:
+        return other_rule
     if isinstance(node.op, AveragePool) and graph.tensors[node.output].qtype is None:
         return "a mean that onnxruntime takes in float32, in an order of its own; its last bits may differ"
     if node.output not in witness.ties:

@@ -24,6 +24,7 @@ def machine(
     latency: str = "20 cycles",
     width: str = "64 B/cycle",
     lanes: int = 4,
+    requantizer: str = "float32_rne",
     array: dict[str, Any] | None = None,
     pe: dict[str, Any] | None = None,
 ) -> Machine:
@@ -47,6 +48,6 @@ def machine(
                 for name, size in zip(names, buffers, strict=True)
             },
             "dram": {"bandwidth": bandwidth, "latency": latency, "burst": "16 B"},
-            "vector": {"lanes": lanes, "requantizer": "float32_rne"},
+            "vector": {"lanes": lanes, "requantizer": requantizer},
         }
     )

@@ -266,6 +266,34 @@ def test_the_reference_takes_the_machines_requantizer(graph, edge, monkeypatch) 
     assert asked == ["another"]
 
 
+@pytest.mark.parametrize("requantizer", ["q31_double_rounding", "shift_rne", "shared_exponent8"])
+def test_onnxruntime_is_no_witness_of_another_requantizer(graph, edge, requantizer) -> None:
+    """What differs is counted, and is no failure; the layers that it can judge it still judges."""
+    vector = edge.vector.model_copy(update={"requantizer": requantizer})
+    verification = verified(graph, edge.model_copy(update={"vector": vector}))
+    assert verification.passed
+    assert verification.requantizer == requantizer
+    reason = f"it requantizes in float32, the machine by {requantizer}"
+    assert verification.doubt_end_to_end == reason
+    products = [check for check in verification.checks if check.op in ("conv", "linear")]
+    assert {check.witness_note for check in products} == {reason}
+    wrong = [check.witness_alone for check in products if check.witness_alone.mismatches]
+    assert wrong
+    assert all(comparison.largest >= 1 for comparison in wrong)
+    others = [check for check in verification.checks if check not in products and check.witness_alone is not None]
+    assert not any(check.witness_alone.mismatches for check in others)
+
+
+def test_a_simulator_of_another_requantizer_fails(graph, edge, monkeypatch) -> None:
+    """The reference takes the machine's requantizer; one that does not is found out."""
+    vector = edge.vector.model_copy(update={"requantizer": "shift_floor"})
+    monkeypatch.setattr(room, "execute", lambda graph, inputs, accumulators, _: execute(graph, inputs, accumulators))
+    verification = verified(graph, edge.model_copy(update={"vector": vector}))
+    assert not verification.passed
+    check, kind, _ = verification.first_difference
+    assert (check.op, kind) == ("conv", "simulator_alone")
+
+
 def test_cycles_that_differ_fail(graph, edge, monkeypatch) -> None:
     monkeypatch.setattr(room, "estimate_cycles", lambda program, machine: (Cycles(compute=7), Cycles(vector=5)))
     verification = verified(graph, edge)

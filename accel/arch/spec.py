@@ -8,6 +8,7 @@ are refused, and nothing is coerced.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -16,6 +17,7 @@ from accel.arch import rules
 from accel.arch.multiplier import Multiplier, Step, step_of
 from accel.arch.qtype import PeType
 from accel.arch.units import BANDWIDTH, BURST, CAPACITY, CLOCK, LATENCY, WIDTH
+from accel.numerics.digits import passes
 from accel.numerics.qtype import QType
 
 Dataflow = Literal["weight_stationary", "output_stationary", "input_stationary"]
@@ -23,7 +25,19 @@ Overlap = Literal["none", "double_buffered"]
 ShortFolds = Literal["overlapped", "serialized"]
 ShiftOut = Literal["down", "right", "none"]
 Overflow = Literal["wrap", "saturate"]
-Requantizer = Literal["float32_rne"]
+Requantizer = Literal[
+    "float32_rne",
+    "q31_double_rounding",
+    "q31_floor_nudge",
+    "q31_half_away",
+    "q31_half_up",
+    "mantissa16_half_away",
+    "mantissa8_half_away",
+    "shift_rne",
+    "shift_floor",
+    "shift_half_up",
+    "shared_exponent8",
+]
 
 _DATAFLOW_NAMES = ["weight_stationary", "output_stationary", "input_stationary"]
 _ONE_DATAFLOW = {"type": "string", "enum": _DATAFLOW_NAMES}
@@ -128,17 +142,29 @@ class PeSpec(Spec):
         description="Products along the reduction that a PE makes at a time and adds to its sum in one addition.",
     )
 
+    split_operands: bool = Field(
+        default=False,
+        description=(
+            "Operands wider than the PE's go through the array in passes, digit by digit, and the accumulators add the "
+            "passes' sums, shifted; the PE then takes operands of either sign."
+        ),
+    )
+
     @model_validator(mode="after")
     def _widths_are_consistent(self) -> Self:
         rules.check_multiplier(self)
-        rules.check_sum_widths(
-            self.weight, self.activation, self.products, self.accumulator_bits, self.partial_sum_bits
-        )
+        rules.check_sum_widths(self)
         return self
 
     def step(self, weight: QType, activation: QType) -> Step:
         """What one place of a stream takes for a layer with operands of these types."""
-        return step_of(self.multiplier, self.products, (self.weight, self.activation), (weight, activation))
+        widths = self.weight, self.activation
+        turns = passes(weight, activation, self.weight.bits, self.activation.bits) if self.split_operands else ()
+        if len(turns) < 2:
+            return step_of(self.multiplier, self.products, widths, (weight, activation))
+        # Of an operand in digits every pass takes as many bits, of the other one as many as it has.
+        narrow = (QType(min(one.bits, wide.bits), one.signed) for one, wide in zip((weight, activation), widths))
+        return replace(step_of(self.multiplier, self.products, widths, (next(narrow), next(narrow))), passes=turns)
 
 
 class BufferSpec(Spec):

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology
+from accel.numerics.requantize import REQUANTIZERS, FixedPoint, Rounding
 
 BIAS_BITS = 32
-MULTIPLIER_BITS = 32
-"""Of a scale, which is a float32."""
+_FLOAT32_BITS = 32
+_SHIFT_BITS = 6
+_FIRST_SHIFT_BITS = 5
+"""Of the first of two shifts, by up to 31 places."""
 _SIGNIFICAND_BITS = 24
 _EXPONENT_BITS = 8
 
@@ -18,8 +21,8 @@ _EXPONENT_BITS = 8
 class Parts:
     """A lane as integer hardware; its registers are those between its stages, all written for every sum."""
 
-    multiplier: tuple[int, int]
-    """Widths of the operands."""
+    multiplier: tuple[int, int] | None
+    """Widths of the operands; None: a lane without one."""
     adder_bits: int
     multiplexer_bits: int
     register_bits: int
@@ -27,7 +30,7 @@ class Parts:
     def pj(self, technology: Technology) -> float:
         """Energy of one requantization."""
         return (
-            technology.multiply_pj(*self.multiplier)
+            (technology.multiply_pj(*self.multiplier) if self.multiplier else 0.0)
             + technology.add_pj(self.adder_bits)
             + technology.multiplex_pj(self.multiplexer_bits)
             + technology.register_pj(self.register_bits)
@@ -36,7 +39,7 @@ class Parts:
     def um2(self, technology: Technology) -> float:
         """Area of one lane."""
         return (
-            technology.multiplier_um2(*self.multiplier)
+            (technology.multiplier_um2(*self.multiplier) if self.multiplier else 0.0)
             + technology.adder_um2(self.adder_bits)
             + technology.multiplexer_um2(self.multiplexer_bits)
             + technology.register_um2(self.register_bits)
@@ -49,10 +52,16 @@ def requantizer_parts(machine: Machine) -> Parts:
     ``float32_rne`` needs no unit for float32 numbers: a sum is normalized (its leading one shifted to the top) and
     rounded to a significand, the significands are multiplied and rounded, and the product is shifted to an integer,
     rounded, given the zero point and clamped, in four stages.
+
+    The others multiply a sum by their factor, if they have one, and shift the whole product; those that shift twice
+    have two shifters and round in between. Roundings that tell ties apart also see whether anything is lost below
+    half a step.
     """
-    match machine.vector.requantizer:
-        case "float32_rne":
-            return _float32_rne(machine.pe.accumulator_bits, machine.pe.activation.bits)
+    sum_bits, value_bits = machine.pe.accumulator_bits, machine.pe.activation.bits
+    unit = REQUANTIZERS[machine.vector.requantizer]
+    return (
+        _fixed_point(unit, sum_bits, value_bits) if isinstance(unit, FixedPoint) else _float32_rne(sum_bits, value_bits)
+    )
 
 
 def _float32_rne(sum_bits: int, value_bits: int) -> Parts:
@@ -73,13 +82,43 @@ def _float32_rne(sum_bits: int, value_bits: int) -> Parts:
         "clamps": 2 * integer_bits,
     }
     register_bits = {
-        "sum, scale": sum_bits + MULTIPLIER_BITS,
-        "sum as a float, scale": float_bits + MULTIPLIER_BITS,
+        "sum, scale": sum_bits + _FLOAT32_BITS,
+        "sum as a float, scale": float_bits + _FLOAT32_BITS,
         "product": float_bits + 1,
         "value": value_bits,
     }
     return Parts(
         multiplier=(min(sum_bits, _SIGNIFICAND_BITS), _SIGNIFICAND_BITS),
+        adder_bits=sum(adder_bits.values()),
+        multiplexer_bits=sum(multiplexer_bits.values()),
+        register_bits=sum(register_bits.values()),
+    )
+
+
+def _fixed_point(unit: FixedPoint, sum_bits: int, value_bits: int) -> Parts:
+    integer_bits = value_bits + 2
+    product_bits = sum_bits + unit.factor_bits
+    tells_ties_apart = unit.rounding in (Rounding.HALF_AWAY, Rounding.HALF_EVEN)
+    rounds = unit.rounding is not Rounding.FLOOR
+    adder_bits = {
+        "bias": max(sum_bits, BIAS_BITS) + 1,
+        "first rounding, rest of the shift": product_bits + 1 + 2 * _SHIFT_BITS if unit.twice else 0,
+        "rounding, zero point, two comparisons": (3 + rounds) * integer_bits,
+    }
+    multiplexer_bits = {
+        "first shift": product_bits * _FIRST_SHIFT_BITS if unit.twice else 0,
+        "shift": product_bits * min(_SHIFT_BITS, product_bits.bit_length()),
+        "what is lost": 2 * product_bits if tells_ties_apart else 0,
+        "clamps": 3 * integer_bits,
+    }
+    register_bits = {
+        "sum, scale": sum_bits + unit.word_bits,
+        "product, shift": product_bits + _SHIFT_BITS,
+        "steps": integer_bits - (not rounds),
+        "value": value_bits,
+    }
+    return Parts(
+        multiplier=(sum_bits, unit.factor_bits) if unit.factor_bits else None,
         adder_bits=sum(adder_bits.values()),
         multiplexer_bits=sum(multiplexer_bits.values()),
         register_bits=sum(register_bits.values()),

@@ -166,7 +166,8 @@ def layer_output(graph: Graph, node: Node, sums: IntArray, requantizer: str = "f
         y = sums.astype(np.float32) * (np.float32(source.scale) * op.weight.scale)
     else:
         scale = multiplier(source.scale, op.weight.scale, out.scale)
-        y = REQUANTIZERS[requantizer](sums, scale, out.zero_point, out.qtype, op.clamp)
+        unit = REQUANTIZERS[requantizer]
+        y = unit.apply(sums, unit.encode(scale), out.zero_point, out.qtype, op.clamp)
     if isinstance(op, Conv):
         batch, channels, height, width = out.shape
         return np.ascontiguousarray(y.reshape(batch, height, width, channels).transpose(0, 3, 1, 2))

@@ -9,6 +9,7 @@ from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.rebase import rebase_activations
 from accel.mapping.emit import emit
 from accel.mapping.program import Program
+from accel.mapping.scales import check_scales
 from accel.mapping.search import choose
 from accel.numerics.qtype import QType
 
@@ -19,7 +20,8 @@ def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
     Raises
     ------
     AccelError
-        A layer whose weights or activations the processing elements cannot hold: all such layers at once.
+        A layer whose weights or activations the processing elements cannot hold, or else a scale that the requantizer
+        cannot take: all such layers at once.
     """
     fitted = rebase_activations(graph, machine.pe.activation.signed)
     problems = [problem for node in fitted.nodes for problem in _too_wide(fitted, node, machine)]
@@ -29,6 +31,7 @@ def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
             graph.path,
             f"choose a machine with wider processing elements than {machine.name}'s",
         )
+    check_scales(fitted, machine)
     return fitted
 
 
@@ -47,9 +50,9 @@ def _too_wide(graph: Graph, node: Node, machine: Machine) -> list[str]:
     return [
         f"{node.name} has {found} {what}, and the processing elements take {legal}"
         for what, found, legal in pairs
-        if not _holds(legal, found)
+        if not _holds(legal, found, machine.pe.split_operands)
     ]
 
 
-def _holds(wide: QType, narrow: QType) -> bool:
-    return wide.min <= narrow.min and narrow.max <= wide.max
+def _holds(wide: QType, narrow: QType, in_digits: bool) -> bool:
+    return in_digits or (wide.min <= narrow.min and narrow.max <= wide.max)

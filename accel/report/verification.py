@@ -14,6 +14,9 @@ _COLUMNS = (
     ("witness_alone", "onnxruntime\nalone"),
     ("witness_end_to_end", "onnxruntime\nend to end"),
 )
+_REQUANTIZED = ("conv", "depthwise", "grouped_conv", "linear")
+_FEW = 3
+"""Layers that a line names."""
 _MEANING = {
     "simulator_alone": "simulator and reference, the layer fed with the reference's inputs",
     "simulator_end_to_end": "simulator and reference, end to end",
@@ -33,9 +36,9 @@ def verification_table(verification: Verification) -> Group:
     for check in verification.checks:
         comparisons = [getattr(check, kind) for kind, _ in _COLUMNS]
         counts = [comparison.elements for comparison in comparisons if comparison is not None]
-        table.add_row(
-            check.layer, check.op, f"{max(counts, default=0):,}", *(_cell(comparison) for comparison in comparisons)
-        )
+        excused = [kind.startswith("witness") and bool(check.witness_note) for kind, _ in _COLUMNS]
+        cells = [_cell(comparison, excuse) for comparison, excuse in zip(comparisons, excused, strict=True)]
+        table.add_row(check.layer, check.op, f"{max(counts, default=0):,}", *cells)
     parts: list[Table | Text] = [table]
     if verification.rtl:
         parts.append(_rtl_table(verification))
@@ -73,10 +76,11 @@ def _equal(text: str, same: bool) -> Text:
     return Text(text, style="green" if same else "bold red")
 
 
-def _cell(comparison: Comparison | None) -> Text:
+def _cell(comparison: Comparison | None, excused: bool = False) -> Text:
     if comparison is None:
         return Text("-")
-    return Text(f"{comparison.mismatches:,}", style="bold red" if comparison.mismatches else "green")
+    wrong = "yellow" if excused else "bold red"
+    return Text(f"{comparison.mismatches:,}", style=wrong if comparison.mismatches else "green")
 
 
 def _verdict(verification: Verification) -> list[Text]:
@@ -85,9 +89,9 @@ def _verdict(verification: Verification) -> list[Text]:
     for what, doubt in doubts.items():
         if doubt:
             lines.append(Text(f"no witness of {what} here: {doubt}", style="yellow"))
-    for check in verification.checks:
-        if check.witness_note and any(c and c.mismatches for c in (check.witness_alone, check.witness_end_to_end)):
-            lines.append(Text(f"* {check.layer}: {check.witness_note}", style="yellow"))
+    for note, layers in _excused(verification).items():
+        lines.append(Text(f"* {_first_few(layers)}: {note}", style="yellow"))
+    lines += [Text(text) for text in _other_rule(verification)]
     lines.append(
         Text(f"cycles: estimate {verification.estimate_cycles:,}, simulation {verification.simulated_cycles:,}")
     )
@@ -104,6 +108,35 @@ def _verdict(verification: Verification) -> list[Text]:
         lines.append(Text(f"RTL and simulator differ in {place}: {_why(replayed)}"))
         lines += [Text(f"  waveform: {path}") for path in replayed.waveforms]
     lines.append(Text("PASSED", "bold green") if verification.passed else Text("FAILED", "bold red"))
+    return lines
+
+
+def _excused(verification: Verification) -> dict[str, list[str]]:
+    """Layers that differ from the witness where that proves nothing, by the reason."""
+    layers: dict[str, list[str]] = {}
+    for check in verification.checks:
+        if check.witness_note and any(c and c.mismatches for c in (check.witness_alone, check.witness_end_to_end)):
+            layers.setdefault(check.witness_note, []).append(check.layer)
+    return layers
+
+
+def _first_few(names: list[str]) -> str:
+    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+
+
+def _other_rule(verification: Verification) -> list[str]:
+    """What another requantizer than onnxruntime's makes of it: how many integers differ, and by how much."""
+    if verification.requantizer == "float32_rne":
+        return []
+    lines = []
+    for what, kind in (("each layer alone", "witness_alone"), ("end to end", "witness_end_to_end")):
+        checks = [check for check in verification.checks if kind == "witness_end_to_end" or check.op in _REQUANTIZED]
+        compared = [comparison for check in checks if (comparison := getattr(check, kind)) is not None]
+        wrong = sum(comparison.mismatches for comparison in compared)
+        largest = max((comparison.largest for comparison in compared), default=0.0)
+        total = sum(comparison.elements for comparison in compared)
+        by = f", by up to {largest:g}" if wrong else ""
+        lines.append(f"{verification.requantizer} and onnxruntime, {what}: {wrong:,} of {total:,} integers differ{by}")
     return lines
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from accel.arch.spec import Dataflow, Machine
 from accel.arch.timing import ArrayTiming
 from accel.errors import AccelError
+from accel.numerics.requantize import REQUANTIZERS
 
 LENGTH_BITS = 16
 """Of the counter of a fold's operands, unless a program streams more in one fold."""
@@ -15,7 +16,6 @@ _SHIFT_OUT = {"none": 0, "down": 1, "right": 2}
 _SHORT = {"weight_stationary": "ws", "output_stationary": "os", "input_stationary": "is"}
 _HAND_WRITTEN = "sa"
 """What the names of all hand-written modules begin with, an underscore behind it."""
-_REQUANTIZERS = ("float32_rne",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +136,10 @@ def design_of(
 
 def check_covered(machine: Machine) -> None:
     """Refuse by name what the RTL has no module for."""
-    if machine.vector.requantizer not in _REQUANTIZERS:
+    if machine.vector.requantizer not in REQUANTIZERS:
         raise AccelError(
             f"{machine.name}: vector.requantizer {machine.vector.requantizer} is not in the RTL, "
-            f"which has {', '.join(_REQUANTIZERS)}",
+            f"which has {', '.join(REQUANTIZERS)}",
             hint="use one of those, or leave the RTL out",
         )
 

@@ -8,6 +8,7 @@ from math import prod
 
 from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
+from accel.numerics.requantize import REQUANTIZERS, FixedPoint
 from accel.rtl import requantizer_top
 from accel.rtl.design import Design
 from accel.rtl.top import PORTS, meaning
@@ -186,21 +187,29 @@ def _requantizer(machine: Machine, name: str) -> str:
     widths = {
         "VALUE_BITS+1": bits["VALUE_BITS"] + 1,
         "$clog2(LANES+1)": bits["LANES"].bit_length(),
-        "LANES*32": bits["LANES"] * 32,
     }
     ports = [
         (f"`{port}`", way, str(widths.get(width) or prod(bits.get(factor, 1) for factor in width.split("*"))), text)
         for way, _, width, port, text in requantizer_top.PORTS
     ]
     parameters = [(f"`{key}`", f"{value:d}", text) for key, (value, text) in values.items()]
-    text = f"""Sums become activations: `clamp(round(float32(sum + bias) * multiplier) + zero_point, low, high)`, the
-        product in single precision, rounded half to even both times. A set of sums may enter in every clock; its
-        outputs leave {requantizer_top.LATENCY_CYCLES} clocks later."""
+    text = f"""Sums become activations: {_formula(machine)} A set of sums may enter in every clock; its outputs leave
+        {requantizer_top.LATENCY_CYCLES} clocks later."""
     tables = (
         _table(("parameter", "value", "of the machine"), parameters),
         _table(("port", "direction", "bits", ""), ports),
     )
     return "\n".join([f"## {name}\n", _paragraph(text), *tables])
+
+
+def _formula(machine: Machine) -> str:
+    unit = REQUANTIZERS[machine.vector.requantizer]
+    if not isinstance(unit, FixedPoint):
+        return """`clamp(round(float32(sum + bias) * scale) + zero_point, low, high)`, the product in single precision,
+            rounded half to even both times; a scale is a float32 number."""
+    factor = f" above a factor of {unit.factor_bits} unsigned bits" if unit.factor_bits else ", without a factor"
+    return f"""`clamp(round((sum + bias) * factor / 2^shift) + zero_point, low, high)`, exactly: `{unit.name}`
+        {unit.meaning}. A scale is a shift of 6 bits{factor}."""
 
 
 def _left_out(machine: Machine) -> str:

@@ -27,7 +27,8 @@ class Requantized:
     tile: int
     """Whose sums they were."""
     biases: Array
-    multipliers: npt.NDArray[np.float32]
+    scales: Array
+    """Words of the machine's requantizer."""
     values: Array
     """As the simulator has them."""
 
@@ -106,14 +107,14 @@ class Recorder:
         record.bias_overflows += overflows
         if layer.tensors[layer.op.node.output].qtype is None:
             return
-        biases, multipliers = layer.constants(vector.box, sums.shape[0], sums.shape[2])
+        biases, scales = layer.constants(vector.box, sums.shape[0], sums.shape[2])
         (b0, b1), _, (h0, h1), (w0, w1) = vector.box
         image = values.reshape(b1 - b0, sums.shape[0], sums.shape[2], h1 - h0, w1 - w0).transpose(1, 0, 3, 4, 2)
         record.requantized.append(
             Requantized(
                 tile=self._tile_in(vector),
                 biases=np.broadcast_to(biases, sums.shape),
-                multipliers=np.broadcast_to(multipliers, sums.shape),
+                scales=np.broadcast_to(scales, sums.shape),
                 values=image.reshape(sums.shape),
             )
         )

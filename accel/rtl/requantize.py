@@ -14,14 +14,16 @@ import numpy.typing as npt
 from accel.arch.spec import Machine
 from accel.errors import AccelError
 from accel.numerics.qtype import QType
+from accel.numerics.requantize import REQUANTIZERS, FixedPoint, Rounding
 from accel.rtl.build import Model
 from accel.rtl.sources import harness, modules, modules_under
 
 LANES = 16
 """Of the model that is compiled: all lanes are alike."""
 BIAS_BITS = 32
-_MAGIC = int.from_bytes(b"AREQL1", "little")
+_MAGIC = int.from_bytes(b"AREQL2", "little")
 _TOP = "sa_requantizer"
+_ROUNDING = {Rounding.FLOOR: 0, Rounding.HALF_UP: 1, Rounding.HALF_AWAY: 2, Rounding.HALF_EVEN: 3}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +32,24 @@ class RequantizerInput:
 
     sums: npt.NDArray[np.int64]
     biases: npt.NDArray[np.int64]
-    multipliers: npt.NDArray[np.float32]
+    scales: npt.NDArray[np.int64]
+    """Words of the machine's requantizer."""
     zero_point: int
     qtype: QType
     clamp: tuple[int, int] | None
+
+
+def unit_parameters(machine: Machine) -> dict[str, int | bool]:
+    """Parameters of ``sa_requantizer`` that say which unit it is."""
+    unit = REQUANTIZERS[machine.vector.requantizer]
+    if not isinstance(unit, FixedPoint):
+        return {"FLOAT32": True, "ROUNDING": _ROUNDING[Rounding.HALF_EVEN], "TWICE": False}
+    return {"FLOAT32": False, "ROUNDING": _ROUNDING[unit.rounding], "TWICE": unit.twice}
+
+
+def scale_bits(machine: Machine) -> int:
+    """Width of an encoded scale."""
+    return REQUANTIZERS[machine.vector.requantizer].word_bits
 
 
 def requantizer_model(machine: Machine, value_bits: int) -> Model:
@@ -47,8 +63,10 @@ def requantizer_model(machine: Machine, value_bits: int) -> Model:
             "LANES": LANES,
             "ACCUMULATOR_BITS": pe.accumulator_bits,
             "BIAS_BITS": BIAS_BITS,
+            "SCALE_BITS": scale_bits(machine),
             "VALUE_BITS": value_bits,
             "SATURATE": pe.overflow == "saturate",
+            **unit_parameters(machine),
         },
     )
 
@@ -71,12 +89,13 @@ def requantize(executable: Path, machine: Machine, given: RequantizerInput, laye
         )
     qtype = given.qtype
     clamp = (qtype.min, qtype.max) if given.clamp is None else given.clamp
-    header = [_MAGIC, given.sums.size, LANES, machine.pe.accumulator_bits, qtype.bits, given.zero_point, *clamp]
+    widths = [machine.pe.accumulator_bits, scale_bits(machine), qtype.bits]
+    header = [_MAGIC, given.sums.size, LANES, *widths, given.zero_point, *clamp]
     parts: list[npt.NDArray[Any]] = [
         np.array(header, np.int64),
         given.sums.astype(np.int64),
         given.biases.astype(np.int32),
-        given.multipliers.astype(np.float32),
+        given.scales.astype(np.int64),
     ]
     with tempfile.TemporaryDirectory(prefix="accel-rtl-") as folder:
         stimulus, response = Path(folder, "stimulus"), Path(folder, "response")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accel.arch.spec import Machine
 from accel.rtl.design import Design
-from accel.rtl.requantize import BIAS_BITS
+from accel.rtl.requantize import BIAS_BITS, scale_bits, unit_parameters
 from accel.rtl.top import port_range
 
 MODULE = "sa_requantizer"
@@ -18,7 +18,7 @@ PORTS = (
     ("input", "wire", "1", "valid_in", "a set of sums is there"),
     ("input", "wire", "LANES*ACCUMULATOR_BITS", "sums", "from the accumulator buffer"),
     ("input", "wire", "LANES*BIAS_BITS", "biases", "of each lane's channel; the input's zero point is folded in"),
-    ("input", "wire", "LANES*32", "multipliers", "float32, of each lane's channel"),
+    ("input", "wire", "LANES*SCALE_BITS", "scales", "of each lane's channel, encoded"),
     ("input", "wire signed", "VALUE_BITS+1", "zero_point", "of the outputs"),
     ("input", "wire signed", "VALUE_BITS+1", "low", "the least output: of the type, or of a clamp"),
     ("input", "wire signed", "VALUE_BITS+1", "high", "the greatest output"),
@@ -30,12 +30,15 @@ PORTS = (
 
 def parameters_of(machine: Machine) -> dict[str, tuple[int | bool, str]]:
     """The module's parameters, in its order: value, and where it comes from."""
+    unit = {name: (value, "vector.requantizer") for name, value in unit_parameters(machine).items()}
     return {
         "LANES": (machine.vector.lanes, "vector.lanes"),
         "ACCUMULATOR_BITS": (machine.pe.accumulator_bits, "pe.accumulator_bits"),
         "BIAS_BITS": (BIAS_BITS, "of a bias in an ONNX file"),
+        "SCALE_BITS": (scale_bits(machine), "of an encoded scale"),
         "VALUE_BITS": (machine.pe.activation.bits, "pe.activation: outputs are the next layer's activations"),
         "SATURATE": (machine.pe.overflow == "saturate", "pe.overflow"),
+        **unit,
     }
 
 

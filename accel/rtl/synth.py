@@ -8,6 +8,7 @@ from accel.arch.registers import edge_registers, result_lanes
 from accel.arch.spec import Dataflow, Machine
 from accel.arch.timing import ArrayTiming
 from accel.rtl.design import Design, check_covered, designs_of
+from accel.rtl.requantize import scale_bits, unit_parameters
 
 _PE_PARAMETERS = (
     "MOVING_BITS",
@@ -119,7 +120,11 @@ def requantizer_of(machine: Machine) -> Piece:
         "VALUE_BITS": pe.activation.bits,
         "SATURATE": int(pe.overflow == "saturate"),
     }
-    return Piece("requantizer lane", "sa_requantize_float32_rne", parameters, machine.vector.lanes)
+    unit = {name: int(value) for name, value in unit_parameters(machine).items()}
+    if unit.pop("FLOAT32"):
+        return Piece("requantizer lane", "sa_requantize_float32_rne", parameters, machine.vector.lanes)
+    parameters |= {"SCALE_BITS": scale_bits(machine), **unit}
+    return Piece("requantizer lane", "sa_requantize_fixed_point", parameters, machine.vector.lanes)
 
 
 def _array(design: Design) -> list[Piece]:

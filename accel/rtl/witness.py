@@ -192,7 +192,7 @@ class _Checker:
         given = RequantizerInput(
             sums=np.concatenate([response.sums[part.tile].reshape(-1) for part in parts]),
             biases=np.concatenate([part.biases.reshape(-1) for part in parts]),
-            multipliers=np.concatenate([part.multipliers.reshape(-1) for part in parts]),
+            scales=np.concatenate([part.scales.reshape(-1) for part in parts]),
             zero_point=made.zero_point,
             qtype=made.qtype,
             clamp=body.clamp,
@@ -206,6 +206,7 @@ class _Checker:
         at = int(difference.first[0])
         text = (
             f"of the sum {given.sums[at]} the RTL's requantizer makes {values[at]}, the simulator {expected[at]} "
-            f"(bias {given.biases[at]}, multiplier {given.multipliers[at]:g}, zero point {given.zero_point})"
+            f"(bias {given.biases[at]}, scale {layer.requantizer.decode(given.scales[at]):g}, "
+            f"zero point {given.zero_point})"
         )
         return Comparison(difference.count, difference.size, text), overflows

@@ -18,7 +18,7 @@ from accel.mapping.mapping import ArrayMapping, ArrayTile, k_folds
 from accel.mapping.program import Compute, Layer
 from accel.numerics.encoding import IntArray
 from accel.numerics.mac import bits_for, fold_zero_point, safe_bits, saturate, wrap
-from accel.numerics.requantize import REQUANTIZERS, multiplier
+from accel.numerics.requantize import REQUANTIZERS, Requantizer, multiplier
 from accel.result import AccumulatorUse, Activity
 from accel.sim.activity import OperandWidths, tile_activity
 from accel.sim.array import LineLayout, Sums, compute_tile, moving_layout
@@ -60,8 +60,8 @@ class ArrayLayer:
     """(groups, k, n), k running over (kh, kw, c)."""
     bias: npt.NDArray[np.int64]
     """(groups, n), the input's zero point folded in."""
-    scale: npt.NDArray[np.float32]
-    """(groups, n): input scale x weight scale / output scale, or, for a float output, input scale x weight scale."""
+    scale: npt.NDArray[Any]
+    """(groups, n): words of the requantizer, or, for a float output, float32 input scale x weight scale."""
     source: Tensor
     tensors: dict[str, Tensor]
     bits_safe: int
@@ -78,11 +78,11 @@ class ArrayLayer:
         assert source.qtype is not None
         values = body.weight.values
         bias = fold_zero_point(values, body.bias, source.zero_point)
-        scale = np.broadcast_to(body.weight.scale, bias.shape)
+        scale: npt.NDArray[Any] = np.broadcast_to(body.weight.scale, bias.shape)
         if made.qtype is None:
             scale = np.float32(source.scale) * scale
         else:
-            scale = multiplier(source.scale, scale, made.scale)
+            scale = REQUANTIZERS[machine.vector.requantizer].encode(multiplier(source.scale, scale, made.scale))
         rows = _rows_along_k(values)
         groups = op.sizes["g"]
         pe, domain = machine.pe, source.qtype
@@ -213,19 +213,21 @@ class ArrayLayer:
         if made.qtype is None:
             values = totals.astype(np.float32) * scale
         else:
-            unit = REQUANTIZERS[self.machine.vector.requantizer]
             values = np.stack(
                 [
-                    unit(part, by, made.zero_point, made.qtype, body.clamp)
+                    self.requantizer.apply(part, by, made.zero_point, made.qtype, body.clamp)
                     for part, by in zip(totals, scale, strict=True)
                 ]
             )
         image = values.reshape(groups, b1 - b0, h1 - h0, w1 - w0, channels).transpose(1, 0, 4, 2, 3)
         return finish(self.op, np.ascontiguousarray(image).reshape(b1 - b0, c1 - c0, h1 - h0, w1 - w0), self.tensors)
 
-    def constants(
-        self, box: Region, groups: int, channels: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    @property
+    def requantizer(self) -> Requantizer:
+        """The machine's."""
+        return REQUANTIZERS[self.machine.vector.requantizer]
+
+    def constants(self, box: Region, groups: int, channels: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Bias and scale of ``box``, each (groups, 1, channels)."""
         first = box[1][0] // self.op.sizes["n"]
         n = slice(box[1][0] - first * self.op.sizes["n"], None)

@@ -11,14 +11,16 @@ from accel.arch.spec import Machine
 from accel.arch.technology import load_technology
 from accel.cost.requantizer import Parts, requantizer_parts
 from accel.numerics.qtype import QType
+from accel.numerics.requantize import REQUANTIZERS
 
 EDGE = load_arch("edge-32x32")
 TECHNOLOGY = load_technology("45nm")
 
 
-def with_bits(sums: int, values: int = 8) -> Machine:
+def with_bits(sums: int, values: int = 8, requantizer: str = "float32_rne") -> Machine:
     pe = EDGE.pe.model_copy(update={"accumulator_bits": sums, "activation": QType(values, signed=True)})
-    return EDGE.model_copy(update={"pe": pe})
+    vector = EDGE.vector.model_copy(update={"requantizer": requantizer})
+    return EDGE.model_copy(update={"pe": pe, "vector": vector})
 
 
 def test_parts_by_hand() -> None:
@@ -63,8 +65,34 @@ def test_area_is_near_what_the_rtl_synthesizes_to(sum_bits: int, synthesized_um2
     assert requantizer_parts(with_bits(sum_bits)).um2(TECHNOLOGY) == pytest.approx(synthesized_um2, rel=0.25)
 
 
-@given(st.integers(8, 63), st.integers(1, 15))
-def test_more_bits_never_cost_less(sum_bits: int, value_bits: int) -> None:
-    here = requantizer_parts(with_bits(sum_bits, value_bits)).um2(TECHNOLOGY)
-    assert here < requantizer_parts(with_bits(sum_bits + 1, value_bits)).um2(TECHNOLOGY)
-    assert here < requantizer_parts(with_bits(sum_bits, value_bits + 1)).um2(TECHNOLOGY)
+@pytest.mark.parametrize(
+    ("requantizer", "parts"),
+    [
+        # A product of 47 bits. Adders: bias 33, rounding, zero point and two comparisons of 10. Multiplexers: 47 bits
+        # shifted by up to 63 places (6 rows), twice 47 for what is lost, three choices of 10. Registers: the sum and
+        # 15 + 6 bits, the product and 6, steps, value.
+        ("mantissa16_half_away", Parts((32, 15), 33 + 40, 6 * 47 + 2 * 47 + 30, 53 + 53 + 10 + 8)),
+        # A product of 63 bits, rounded once more, its places shifted by at most 31 first, and counted off the rest.
+        ("q31_floor_nudge", Parts((32, 31), 33 + 64 + 12 + 40, 5 * 63 + 6 * 63 + 30, 69 + 69 + 10 + 8)),
+        ("q31_double_rounding", Parts((32, 31), 33 + 64 + 12 + 40, 5 * 63 + 6 * 63 + 2 * 63 + 30, 69 + 69 + 10 + 8)),
+        # No rounding, and so steps without a carry.
+        ("shift_floor", Parts(None, 33 + 30, 6 * 32 + 30, 38 + 38 + 9 + 8)),
+        ("shift_rne", Parts(None, 33 + 40, 6 * 32 + 2 * 32 + 30, 38 + 38 + 10 + 8)),
+    ],
+)
+def test_parts_of_integer_units_by_hand(requantizer: str, parts: Parts) -> None:
+    assert requantizer_parts(with_bits(32, requantizer=requantizer)) == parts
+
+
+def test_a_shift_costs_its_adders_multiplexers_and_registers() -> None:
+    parts = requantizer_parts(with_bits(32, requantizer="shift_floor"))
+    adder_bits = 63 + 222 * 7 / 16
+    assert parts.pj(TECHNOLOGY) == pytest.approx(0.1 * adder_bits / 32 + 0.009 * 93)
+    assert parts.um2(TECHNOLOGY) == pytest.approx(137 * adder_bits / 32 + 5.98 * 93)
+
+
+@given(st.sampled_from(list(REQUANTIZERS)), st.integers(8, 63), st.integers(1, 15))
+def test_more_bits_never_cost_less(requantizer: str, sum_bits: int, value_bits: int) -> None:
+    here = requantizer_parts(with_bits(sum_bits, value_bits, requantizer)).um2(TECHNOLOGY)
+    assert here < requantizer_parts(with_bits(sum_bits + 1, value_bits, requantizer)).um2(TECHNOLOGY)
+    assert here < requantizer_parts(with_bits(sum_bits, value_bits + 1, requantizer)).um2(TECHNOLOGY)

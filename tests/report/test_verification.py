@@ -85,3 +85,34 @@ def test_differences_are_red_and_equal_ones_green() -> None:
     text = page(check(simulator_alone=Comparison(5, 9, "at [0]")), color=True)
     assert re.findall(red, text) == ["5"]
     assert re.findall(green, text) == ["0"] * 3
+
+
+def test_another_requantizer_is_information() -> None:
+    """The layers that it concerns are counted alone, and everything end to end; nothing of it fails."""
+    note = "it requantizes in float32, the machine by shift_rne"
+    conv = [
+        check(
+            f"conv{n}", witness_alone=Comparison(n, 100, "", 2.0 * n), witness_end_to_end=Comparison(30, 100, "", 9.0)
+        )
+        for n in range(1, 6)
+    ]
+    conv = [dataclasses.replace(one, witness_note=note) for one in conv]
+    add = dataclasses.replace(check("add", witness_alone=Comparison(0, 100)), op="add")
+    text = page(*conv, add, requantizer="shift_rne", doubt_end_to_end=note)
+    assert "shift_rne and onnxruntime, each layer alone: 15 of 500 integers differ, by up to 10" in text
+    assert "shift_rne and onnxruntime, end to end: 150 of 1,700 integers differ, by up to 9" in text
+    assert f"* conv1, conv2, conv3 and 2 more: {note}" in text
+    assert f"no witness of the whole network here: {note}" in text
+    assert text.splitlines()[-1].strip() == "PASSED"
+
+
+def test_another_requantizer_that_makes_no_difference() -> None:
+    text = page(check(), requantizer="q31_half_up")
+    assert "q31_half_up and onnxruntime, each layer alone: 0 of 1,200 integers differ\n" in re.sub(" +\n", "\n", text)
+
+
+def test_what_is_excused_is_not_red() -> None:
+    one = check(witness_alone=Comparison(3, 100, "", 1.0), witness_note="it requantizes otherwise")
+    text = page(one, color=True)
+    assert re.search(r"\x1b\[33m *3\x1b", text)
+    assert "\x1b[1;31m" not in text

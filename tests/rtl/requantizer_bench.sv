@@ -44,7 +44,7 @@ module requantizer_bench;
                 .valid_in   (vector[VECTOR-8]),
                 .sums       ({lane_1[64+:SUM_BITS], lane_0[64+:SUM_BITS]}),
                 .biases     ({lane_1[32+:32], lane_0[32+:32]}),
-                .multipliers({lane_1[0+:32], lane_0[0+:32]}),
+                .scales     ({lane_1[0+:32], lane_0[0+:32]}),
                 .zero_point (settings[64+:VALUE_BITS+1]),
                 .low        (settings[32+:VALUE_BITS+1]),
                 .high       (settings[0+:VALUE_BITS+1]),

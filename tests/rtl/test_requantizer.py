@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,75 +10,38 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import accel
-from accel.numerics.mac import saturate, wrap
 from accel.numerics.qtype import QType
 from accel.numerics.requantize import float32_rne
+from tests.rtl.requantizers import LANES, SETTINGS, SOURCES, Simulate, narrowed, shell, through
+from tests.rtl.tools import needs_iverilog, needs_verilator, needs_yosys
 
-VERILOG = Path(accel.__file__).parent / "rtl" / "verilog"
-SOURCES = [VERILOG / f"sa_{name}.sv" for name in ("delay", "requantize_float32_rne", "requantizer")]
 BENCH = Path(__file__).with_name("requantizer_bench.sv")
 
-LANES = 2
-STAGES = 4
 SUM_BITS = (8, 16, 20, 24, 32, 48, 64)
 VALUE_BITS = (1, 4, 8, 16)
 OVERFLOWS = ("wrap", "saturate", "wrap", "saturate")
 """By the width of a value, as requantizer_bench.sv has it: how totals become narrow is independent of what follows."""
+UNITS = (len(VALUE_BITS), len(SUM_BITS))
 
-# As requantizer_bench.sv lays out its vectors and results.
+# As requantizer_bench.sv lays out its vectors.
 LANE = np.dtype([("sum", ">i8"), ("bias", ">i4"), ("multiplier", ">u4")])
-SETTINGS = np.dtype([("zero_point", ">i4"), ("low", ">i4"), ("high", ">i4")])
 VECTOR = np.dtype([("valid", "u1"), ("lanes", LANE, (LANES,)), ("settings", SETTINGS, (len(VALUE_BITS),))])
-RESULT = np.dtype([("valid", "u1"), ("overflows", "u1"), ("values", ">u2", (LANES,))])
 
 Array = npt.NDArray[Any]
-Simulate = Callable[[Array], Array]
-needs_verilator = pytest.mark.skipif(
-    shutil.which("verilator") is None, reason="no verilator; Debian and Ubuntu have it: apt install verilator"
-)
-needs_iverilog = pytest.mark.skipif(
-    shutil.which("iverilog") is None, reason="no iverilog; Debian and Ubuntu have it: apt install iverilog"
-)
-needs_yosys = pytest.mark.skipif(
-    shutil.which("yosys") is None, reason="no yosys; Debian and Ubuntu have it: apt install yosys"
-)
-
-
-def shell(*words: object) -> str:
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def through(folder: Path, *program: object) -> Simulate:
-    """Vectors through a compiled bench: (clocks, value widths, sum widths) results, each beside its vector."""
-
-    def simulate(vectors: Array) -> Array:
-        digits = (vectors.tobytes() + bytes((STAGES - 1) * VECTOR.itemsize)).hex()
-        step = 2 * VECTOR.itemsize
-        (folder / "vectors").write_text("\n".join(digits[at : at + step] for at in range(0, len(digits), step)))
-        shell(*program, f"+vectors={folder / 'vectors'}", f"+results={folder / 'results'}")
-        raw = bytes.fromhex((folder / "results").read_text())
-        results = np.frombuffer(raw, RESULT).reshape(-1, len(VALUE_BITS), len(SUM_BITS))
-        assert not results["valid"][: STAGES - 1].any()
-        return results[STAGES - 1 :]
-
-    return simulate
 
 
 @pytest.fixture(scope="module")
 def verilated(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
     folder = tmp_path_factory.mktemp("verilated")
     shell("verilator", "--binary", "-O3", "-j", 2, "--top-module", BENCH.stem, "-Mdir", folder, BENCH, *SOURCES)
-    return through(folder, folder / f"V{BENCH.stem}")
+    return through(folder, UNITS, folder / f"V{BENCH.stem}")
 
 
 @pytest.fixture(scope="module")
 def interpreted(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
     folder = tmp_path_factory.mktemp("interpreted")
     shell("iverilog", "-g2012", "-s", BENCH.stem, "-o", folder / "bench", BENCH, *SOURCES)
-    return through(folder, "vvp", folder / "bench")
+    return through(folder, UNITS, "vvp", folder / "bench")
 
 
 def draw_vectors(seed: int, clocks: int, settings: int) -> tuple[Array, list[tuple[QType, ...]], Array]:
@@ -133,19 +93,6 @@ def draw_lanes(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     multiplier = np.where(rng.random(shape) < 0.1, rng.choice(special.view(np.uint32), shape), multiplier)
     lanes["sum"], lanes["bias"], lanes["multiplier"] = sums, bias, multiplier
     return lanes
-
-
-def narrowed(sums: Array, bias: Array, bits: int, overflow: str) -> tuple[Array, Array]:
-    """The low ``bits`` of the sums plus the bias in an accumulator, and whether it did not fit."""
-    if bits == 64:  # beyond what int64 tells apart
-        exact = sums.astype(object) + bias
-        limit = 1 << 63
-        excess = (exact >= limit) | (exact < -limit)
-        inside = np.clip(exact, -limit, limit - 1) if overflow == "saturate" else (exact + limit) % (2 * limit) - limit
-        return inside.astype(np.int64), excess.astype(bool)
-    exact = wrap(sums, bits) + bias
-    total = wrap(exact, bits) if overflow == "wrap" else saturate(exact, bits)
-    return total, total != exact
 
 
 def check(simulate: Simulate, vectors: Array, qtypes: list[tuple[QType, ...]], chosen: Array) -> int:

@@ -19,6 +19,7 @@ from accel.cost.area import pe_um2
 from accel.cost.requantizer import requantizer_parts
 from accel.errors import AccelError
 from accel.gallery import machines
+from accel.numerics.requantize import REQUANTIZERS
 from accel.rtl import yosys
 from accel.rtl.design import Design
 from accel.rtl.sources import modules, modules_under
@@ -30,6 +31,7 @@ from tests.machines import machine
 from tests.rtl.tools import needs_synthesis
 
 ROWS, COLUMNS = 2, 3
+SHIFTS = ("shift_rne", "shift_floor", "shift_half_up")
 
 
 def small(dataflow: Dataflow, overlap: str = "double_buffered", **array: object) -> Design:
@@ -130,6 +132,22 @@ def test_parameters_and_counts_come_from_the_machine() -> None:
     assert (parameters["HELD_BITS"], parameters["HELD_SIGNED"]) == (8, 0)
     assert (parameters["SATURATE"], parameters["EXACT"]) == (1, 0)
     assert requantizer_of(exchanged).parameters["SATURATE"] == 1
+
+
+@needs_synthesis
+@pytest.mark.parametrize("requantizer", ["mantissa8_half_away", "shared_exponent8", *SHIFTS])
+def test_registers_of_integer_requantizers_are_the_cost_models(requantizer: str) -> None:
+    given = machine(requantizer=requantizer, weight="int2", activation="int4", accumulator_bits=8)
+    lane = requantizer_of(given)
+    assert lane.module == "sa_requantize_fixed_point"
+    flip_flops = synthesize(lane.module, lane.parameters, find_library()).flip_flops
+    assert flip_flops == requantizer_parts(given).register_bits
+
+
+@pytest.mark.parametrize("requantizer", REQUANTIZERS)
+def test_every_requantizer_has_a_lane(requantizer: str) -> None:
+    lane = requantizer_of(machine(requantizer=requantizer))
+    assert lane.parameters.get("SCALE_BITS", 32) == REQUANTIZERS[requantizer].word_bits
 
 
 @pytest.mark.parametrize("path", machines(), ids=lambda path: path.stem)

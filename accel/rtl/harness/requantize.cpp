@@ -14,10 +14,10 @@ namespace {
 
 struct Header {
     int64_t magic, elements, lanes;
-    int64_t sum_bits, value_bits;
+    int64_t sum_bits, scale_bits, value_bits;
     int64_t zero_point, low, high;
 };
-constexpr int64_t MAGIC = 0x314c51455241;  // "AREQL1"
+constexpr int64_t MAGIC = 0x324c51455241;  // "AREQL2"
 
 }  // namespace
 
@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
     }
     const auto sums = read_many<int64_t>(stimulus, head.elements);
     const auto biases = read_many<int32_t>(stimulus, head.elements);
-    const auto multipliers = read_many<uint32_t>(stimulus, head.elements);
+    const auto scales = read_many<int64_t>(stimulus, head.elements);
     std::vector<int32_t> values;
     values.reserve(head.elements + head.lanes);
     int64_t overflows = 0;
@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
     dut->low = head.low & ((int64_t(2) << head.value_bits) - 1);
     dut->high = head.high & ((int64_t(2) << head.value_bits) - 1);
 
-    Lanes sum_lanes(head.lanes, head.sum_bits), bias_lanes(head.lanes, 32), multiplier_lanes(head.lanes, 32);
+    Lanes sum_lanes(head.lanes, head.sum_bits), bias_lanes(head.lanes, 32), scale_lanes(head.lanes, head.scale_bits);
     int64_t entered = 0;
     for (int64_t idle = 0; static_cast<int64_t>(values.size()) < head.elements; ++idle) {
         if (idle > head.elements / head.lanes + 100) {
@@ -68,15 +68,15 @@ int main(int argc, char** argv) {
         dut->valid_in = entered < head.elements;
         sum_lanes.clear();
         bias_lanes.clear();
-        multiplier_lanes.clear();
+        scale_lanes.clear();
         for (int64_t lane = 0; lane < head.lanes && entered < head.elements; ++lane, ++entered) {
             sum_lanes.put(lane, sums[entered]);
             bias_lanes.put(lane, biases[entered]);
-            multiplier_lanes.put(lane, multipliers[entered]);
+            scale_lanes.put(lane, scales[entered]);
         }
         store_words(dut->sums, sum_lanes.words());
         store_words(dut->biases, bias_lanes.words());
-        store_words(dut->multipliers, multiplier_lanes.words());
+        store_words(dut->scales, scale_lanes.words());
         clock();
         if (!dut->valid_out) continue;
         overflows += dut->overflows;

@@ -1,20 +1,26 @@
 // The requantizer of the vector unit: LANES sums become LANES output integers, four clocks later; a new set of them
 // may enter every clock, settings and all. Lane i has the i-th field of every flat port.
 //
+// A scale is a float32 number, or a shift and a factor; ROUNDING and TWICE are those of sa_requantize_fixed_point.
+//
 // Where a set is not full, the sums and biases of the lanes left over are 0, so that they do not overflow.
 module sa_requantizer #(
     parameter int LANES = 4,
     parameter int ACCUMULATOR_BITS = 32,
     parameter int BIAS_BITS = 32,
+    parameter int SCALE_BITS = 32,
     parameter int VALUE_BITS = 8,
-    parameter bit SATURATE = 1'b0
+    parameter bit SATURATE = 1'b0,
+    parameter bit FLOAT32 = 1'b1,  // SCALE_BITS are 32
+    parameter int ROUNDING = 3,
+    parameter bit TWICE = 1'b0
 ) (
     input  wire                                clk,
     input  wire                                reset,
     input  wire                                valid_in,
     input  wire  [LANES*ACCUMULATOR_BITS-1:0]  sums,
     input  wire  [LANES*BIAS_BITS-1:0]         biases,
-    input  wire  [LANES*32-1:0]                multipliers,   // float32
+    input  wire  [LANES*SCALE_BITS-1:0]        scales,
     input  wire  signed [VALUE_BITS:0]         zero_point,
     input  wire  signed [VALUE_BITS:0]         low,
     input  wire  signed [VALUE_BITS:0]         high,
@@ -46,22 +52,44 @@ module sa_requantizer #(
     genvar i;
     generate
         for (i = 0; i < LANES; i = i + 1) begin : g_lane
-            sa_requantize_float32_rne #(
-                .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
-                .BIAS_BITS       (BIAS_BITS),
-                .VALUE_BITS      (VALUE_BITS),
-                .SATURATE        (SATURATE)
-            ) lane (
-                .clk       (clk),
-                .sum       (sums[i*ACCUMULATOR_BITS+:ACCUMULATOR_BITS]),
-                .bias      (biases[i*BIAS_BITS+:BIAS_BITS]),
-                .multiplier(multipliers[i*32+:32]),
-                .zero_point(zero_point_3),
-                .low       (low_3),
-                .high      (high_3),
-                .value     (values[i*VALUE_BITS+:VALUE_BITS]),
-                .overflow  (overflow[i])
-            );
+            if (FLOAT32) begin : g_float32
+                sa_requantize_float32_rne #(
+                    .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
+                    .BIAS_BITS       (BIAS_BITS),
+                    .VALUE_BITS      (VALUE_BITS),
+                    .SATURATE        (SATURATE)
+                ) lane (
+                    .clk       (clk),
+                    .sum       (sums[i*ACCUMULATOR_BITS+:ACCUMULATOR_BITS]),
+                    .bias      (biases[i*BIAS_BITS+:BIAS_BITS]),
+                    .multiplier(scales[i*SCALE_BITS+:SCALE_BITS]),
+                    .zero_point(zero_point_3),
+                    .low       (low_3),
+                    .high      (high_3),
+                    .value     (values[i*VALUE_BITS+:VALUE_BITS]),
+                    .overflow  (overflow[i])
+                );
+            end else begin : g_fixed_point
+                sa_requantize_fixed_point #(
+                    .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
+                    .BIAS_BITS       (BIAS_BITS),
+                    .SCALE_BITS      (SCALE_BITS),
+                    .VALUE_BITS      (VALUE_BITS),
+                    .SATURATE        (SATURATE),
+                    .ROUNDING        (ROUNDING),
+                    .TWICE           (TWICE)
+                ) lane (
+                    .clk       (clk),
+                    .sum       (sums[i*ACCUMULATOR_BITS+:ACCUMULATOR_BITS]),
+                    .bias      (biases[i*BIAS_BITS+:BIAS_BITS]),
+                    .scale     (scales[i*SCALE_BITS+:SCALE_BITS]),
+                    .zero_point(zero_point_3),
+                    .low       (low_3),
+                    .high      (high_3),
+                    .value     (values[i*VALUE_BITS+:VALUE_BITS]),
+                    .overflow  (overflow[i])
+                );
+            end
         end
     endgenerate
 
