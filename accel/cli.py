@@ -411,8 +411,11 @@ def quantize(
     ] = "float32",
     bias_bits: Annotated[int, typer.Option(help="Bits of biases, 2 to 32; narrower ones saturate.")] = 32,
     bias_correction: Annotated[
-        bool, typer.Option("--bias-correction", help="Take the mean error of rounded weights out of the biases.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--bias-correction/--no-bias-correction", help="Take the mean error of rounded weights out of the biases."
+        ),
+    ] = True,
     file_format: Annotated[
         str, typer.Option("--format", help="qdq, qonnx, or auto: QDQ where ONNX has all the types.")
     ] = "auto",

@@ -44,12 +44,12 @@ def calibrate(
         onnxruntime cannot run the network, or a tensor becomes NaN or infinite.
     """
     names = [name for name in tensors if name != source]
-    session = _session(model, names, where)
+    session = _session(model, names, where) if names else None
     seen = {name: Statistics() for name in tensors}
     for number, batch in enumerate(batches):
         progress("calibrating", number, len(batches))
         try:
-            values = session.run(names, {source: batch})
+            values = session.run(names, {source: batch}) if session is not None else []
         except Exception as error:  # onnxruntime raises a class of its own for each status code
             raise AccelError(f"onnxruntime cannot run it: {' '.join(str(error).split())}", where) from error
         for name, tensor in [(source, batch), *zip(names, values, strict=True)]:

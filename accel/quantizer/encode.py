@@ -12,12 +12,14 @@ from accel.errors import AccelError
 from accel.numerics.encoding import Encoding
 from accel.numerics.qtype import QType
 from accel.quantizer.options import QuantizeOptions, Ranges
-from accel.quantizer.scales import power_of_two
+from accel.quantizer.scales import are_powers_of_two, power_of_two
 from accel.quantizer.statistics import Statistics
 
 Float64Array = npt.NDArray[np.float64]
 _MSE_STEPS = 40
 """Candidates for each end of a range: fortieths of what was seen."""
+_WHOLE = 1e-6
+"""A share of the values that should be a whole number of them is, to that much."""
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
@@ -67,7 +69,7 @@ def encode(seen: Statistics, bits: int, options: QuantizeOptions, name: str) -> 
 def _scale(real: float, options: QuantizeOptions, name: str) -> float:
     with np.errstate(over="ignore"):
         scale = float(np.float32(real))
-        scale = power_of_two(scale) if options.scales == "power_of_two" else scale
+        scale = power_of_two(scale) if are_powers_of_two(options.scales) else scale
     if not isfinite(scale) or scale < _SMALLEST_NORMAL:
         raise AccelError(
             f"its calibrated values lead to the scale {real:.3g}, which is no normal float32",
@@ -96,7 +98,7 @@ def _percentile(seen: Statistics, percentile: float, symmetric: bool) -> Range:
     Accurate to a bin of the histogram; never beyond what was seen.
     """
     centres, counts = seen.histogram()
-    outside = seen.count * (1 - percentile / 100)
+    outside = seen.count * (100 - percentile) / 100 + _WHOLE
     half = seen.bin_width / 2
     if symmetric:
         order = np.argsort(np.abs(centres), kind="stable")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log10
 
 import numpy as np
 import numpy.typing as npt
 
 from accel.errors import AccelError
 from accel.numerics.encoding import Encoding, FloatArray
-from accel.numerics.error import ErrorSums
 from accel.quantizer.options import WIDEST_BIAS_BITS, QuantizeOptions
 from accel.quantizer.plan import Plan, Step
+from accel.quantizer.scales import representable
 from accel.quantizer.statistics import Statistics
 from accel.quantizer.weights import QuantizedWeight, quantize_weight, weight_scale
 from accel.quantizer.write import Operands
 
 Encodings = Mapping[str, Mapping[int, Encoding]]
 """By home and width."""
+_EXACT_STEPS = 1 << 22
+_ROUNDS = 3
+"""Until multiplying and dividing by the scale changes nothing more."""
 _SMALLEST_NORMAL = np.finfo(np.float32).tiny
 
 
@@ -44,7 +48,7 @@ def quantize_product(
         Weights or a bias that no integers can stand for.
     """
     where = f"{plan.source.path}:{step.name}"
-    real, bias = _operands(plan, step, where)
+    real, bias = _operands(plan, step)
     reads = plan.reads[step.name]
     assert reads.weights is not None
     assert reads.activations is not None
@@ -52,6 +56,10 @@ def quantize_product(
     scale, zeros = weight_scale(real, reads.weights, options, where)
     if options.bias_bits == WIDEST_BIAS_BITS and bias is not None:
         scale = _room_for(bias, source.scale, scale)
+    if step.output != plan.real_output:
+        home = plan.homes[step.output]
+        made = encodings[home][plan.stored[home]]
+        scale = representable(scale, source.scale, made.scale, options.scales, where)
     weight = quantize_weight(real, reads.weights, scale, options)
     if options.bias_correction:
         shift = mean_error(weight, real, seen[step.inputs[0]].channel_means)
@@ -96,7 +104,7 @@ def mean_error(weight: QuantizedWeight, real: FloatArray, means: npt.NDArray[np.
     return np.asarray(np.einsum("oi,oi->o", summed, by_group), np.float64)
 
 
-def _operands(plan: Plan, step: Step, where: str) -> tuple[FloatArray, FloatArray | None]:
+def _operands(plan: Plan, step: Step) -> tuple[FloatArray, FloatArray | None]:
     """Weights, output channels first, and bias, with Gemm's factors multiplied in."""
     node, constants = step.node, plan.source.constants
     real = constants[node.input(1)].astype(np.float32)
@@ -106,31 +114,32 @@ def _operands(plan: Plan, step: Step, where: str) -> tuple[FloatArray, FloatArra
     if node.op_type == "Gemm":
         real = real * np.float32(node.real("alpha", 1.0))
         bias = None if bias is None else bias * np.float32(node.real("beta", 1.0))
-    if bias is not None and not np.isfinite(bias).all():
-        raise AccelError("its bias holds NaN or infinity", where, "export the network again")
-    if bias is not None and bias.size not in (1, len(real)):
-        raise AccelError(f"its bias has shape {list(bias.shape)} for {len(real)} output channels", where)
     return np.ascontiguousarray(real), None if bias is None else np.broadcast_to(bias.reshape(-1), len(real))
 
 
 def _room_for(bias: FloatArray, input_scale: float, scale: FloatArray) -> FloatArray:
-    """Weight scales at which the bias is an int32: only 16-bit operands need larger ones than their weights do."""
-    steps = np.abs(bias.astype(np.float64)) / input_scale / (2.0 ** (WIDEST_BIAS_BITS - 1) - 256)
+    """Weight scales at which the bias takes half of int32 or less: only 16-bit operands need larger ones for it."""
+    steps = np.abs(bias.astype(np.float64)) / input_scale / 2.0 ** (WIDEST_BIAS_BITS - 2)
     least = steps if scale.size > 1 else steps.max(keepdims=True)
-    return np.maximum(scale, np.nextafter(least.astype(np.float32), np.float32(np.inf)))
+    return np.maximum(scale, least.astype(np.float32))
 
 
 def _quantize_bias(bias: FloatArray, units: FloatArray, bits: int) -> tuple[npt.NDArray[np.int64], int]:
-    """``clamp(round(b / units))``, and how many the clamp changed."""
+    """``clamp(round(b / units))``, and how many the clamp changed.
+
+    Beyond 2^22 steps only those that survive as float32 real values, for the dialect that writes biases so.
+    """
     with np.errstate(over="ignore"):
         steps = np.rint(bias.astype(np.float64) / units)
     limit = 1 << (bits - 1)
     clamped = np.clip(steps, -limit, limit - 1)
-    return clamped.astype(np.int64), int(np.count_nonzero(clamped != steps))
+    settled = clamped
+    for _ in range(_ROUNDS):
+        again = np.rint(settled.astype(np.float32) * units / units).astype(np.float64)
+        settled = np.clip(np.where(np.abs(clamped) > _EXACT_STEPS, again, clamped), -limit, limit - 1)
+    return settled.astype(np.int64), int(np.count_nonzero(clamped != steps))
 
 
 def _sqnr_db(weight: QuantizedWeight, real: FloatArray) -> float | None:
-    sums = ErrorSums()
-    sums.add(weight.real(), None, real)
-    sqnr = sums.error().sqnr_db
-    return sqnr if np.isfinite(sqnr) else None
+    noise, signal = (float(np.vdot(values, values)) for values in (weight.real() - real, real))
+    return 10 * log10(signal / noise) if noise and signal else None

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from accel.errors import AccelError
+from accel.quantizer.scales import SCALES
 
 Ranges = Literal["asymmetric", "symmetric", "unsigned"]
 Bounds = Literal["max_abs", "percentile", "mse", "aqt"]
 Rounding = Literal["half_even", "half_up", "floor"]
-Scales = Literal["float32", "q31", "mantissa16", "mantissa8", "mantissa8_shared", "power_of_two"]
 Granularity = Literal["channel", "tensor"]
 FileFormat = Literal["auto", "qdq", "qonnx"]
 
@@ -24,7 +24,6 @@ _CHOICES: dict[str, object] = {
     "bounds": Bounds,
     "weight_bounds": Bounds,
     "rounding": Rounding,
-    "scales": Scales,
     "granularity": Granularity,
     "file_format": FileFormat,
 }
@@ -77,15 +76,16 @@ class QuantizeOptions:
     """A weight scale for each output channel, or one for the tensor."""
     rounding: Rounding = "half_even"
     """Of weights; activations are rounded by the machine."""
-    scales: Scales = "float32"
-    """What a requantizer has to represent: scales are moved until it does."""
+    scales: str = "float32"
+    """What the requantizer represents, to which scales are moved: ``float32``, ``q31``, ``mantissa16``, ``mantissa8``,
+    ``mantissa8_shared`` (one exponent for a layer: LLSQ), ``power_of_two``, or the name of a machine's requantizer."""
     bias_bits: int = 32
     """Of biases, in units of input scale x weight scale; narrower ones saturate."""
-    bias_correction: bool = False
+    bias_correction: bool = True
     """Take the mean error that rounded weights make on the calibration images out of the bias."""
     file_format: FileFormat = "auto"
     """``qdq``: QuantizeLinear and DequantizeLinear; ``qonnx``: Quant nodes; ``auto``: the former where ONNX has all the
-    types."""
+    types and onnxruntime runs them rightly."""
 
     def __post_init__(self) -> None:
         check_bits(self.weights, "weights")
@@ -103,6 +103,8 @@ class QuantizeOptions:
             legal = typing.get_args(choice)
             if getattr(self, name) not in legal:
                 raise AccelError(f"{name} is {getattr(self, name)!r}", hint=f"legal are {', '.join(legal)}")
+        if self.scales not in SCALES:
+            raise AccelError(f"scales is {self.scales!r}", hint=f"legal are {', '.join(SCALES)}")
 
 
 def check_bits(bits: int, what: str, low: int = 1, high: int = WIDEST_BITS) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from accel.arch.check import nearest
 from accel.errors import AccelError
-from accel.graph.onnx.source import Source, SourceNode
+from accel.graph.onnx.source import Array, Source, SourceNode
 from accel.quantizer.options import LayerBits, QuantizeOptions
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -133,9 +135,21 @@ def _why_not(source: Source, node: SourceNode) -> str:
         return f"its weights have {weight.ndim} axes"
     if node.op_type == "Gemm" and node.integer("transA", 0):
         return "its transA is not 0"
-    if node.input(2) and node.input(2) not in source.constants:
+    if not np.isfinite(weight).all():
+        return "its weights hold NaN or infinity"
+    return _why_not_bias(source, node, weight)
+
+
+def _why_not_bias(source: Source, node: SourceNode, weight: Array) -> str:
+    if not node.input(2):
+        return ""
+    bias = source.constants.get(node.input(2))
+    if bias is None:
         return "its bias is not constant"
-    return ""
+    channels = weight.shape[0 if node.op_type == "Conv" or node.integer("transB", 0) else 1]
+    if bias.size not in (1, channels):
+        return f"its bias has shape {list(bias.shape)} for {channels} output channels"
+    return "" if np.isfinite(bias).all() else "its bias holds NaN or infinity"
 
 
 def _clamp_behind(source: Source, node: SourceNode) -> SourceNode | None:

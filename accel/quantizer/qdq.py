@@ -13,13 +13,28 @@ from accel.quantizer.write import Operands, Sheet
 
 _OPSETS = {8: 13, 4: 21, 16: 21, 2: 25}
 """The first opset whose QuantizeLinear knows a width (and scales by channel)."""
+_RUN_ANYWHERE = (4, 8, 16)
+"""onnxruntime 1.31 makes integer convolutions of 2-bit ones that it then refuses."""
+_RUN_SIGNED = (8, 16)
+"""Before signed 4-bit integers it drops a Relu that does something."""
 _IR_VERSIONS = {13: 8, 21: 10, 25: 13}
 """For a model that needs at least that opset: what came with its types."""
 
 
-def has_type(bits: int) -> bool:
-    """Whether ONNX has integers of that width."""
-    return bits in _OPSETS
+def lacks_type(bits: int) -> bool:
+    """Whether ONNX has no integers of that width."""
+    return bits not in _OPSETS
+
+
+def is_portable(weights: set[int], activations: set[int], signed: bool) -> bool:
+    """Whether ONNX has integers of all these widths, and onnxruntime computes with them what the file says.
+
+    Parameters
+    ----------
+    signed
+        Whether tensors behind a Relu are signed.
+    """
+    return weights.issubset(_RUN_ANYWHERE) and activations.issubset(_RUN_SIGNED if signed else _RUN_ANYWHERE)
 
 
 def opset_for(widths: set[int]) -> int:
@@ -37,14 +52,14 @@ class Qdq:
 
     clamps_integers = True
 
-    def activation(self, sheet: Sheet, tensor: str, encoding: Encoding, output: str) -> None:
-        """``tensor`` -> QuantizeLinear -> DequantizeLinear -> ``output``."""
-        stem = output.removesuffix("_DequantizeLinear_Output")
+    def activation(self, sheet: Sheet, tensor: str, encoding: Encoding, stem: str, output: str) -> str:
+        """``tensor`` -> QuantizeLinear -> DequantizeLinear."""
         scale = sheet.constant(f"{stem}_scale", encoding.scale)
         zero = _integers(sheet, f"{stem}_zero_point", np.array(encoding.zero_point), encoding.qtype)
         integers = f"{stem}_QuantizeLinear_Output"
         sheet.add("QuantizeLinear", [tensor, scale, zero], integers, f"{stem}_QuantizeLinear")
-        sheet.add("DequantizeLinear", [integers, scale, zero], output, f"{stem}_DequantizeLinear")
+        output = output or f"{stem}_DequantizeLinear_Output"
+        return sheet.add("DequantizeLinear", [integers, scale, zero], output, f"{stem}_DequantizeLinear")
 
     def weight(self, sheet: Sheet, name: str, weight: QuantizedWeight, transposed: bool) -> str:
         """Integers behind a DequantizeLinear."""

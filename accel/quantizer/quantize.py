@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 
+from accel.errors import AccelError
 from accel.numerics.encoding import Encoding, FloatArray
 from accel.quantization import Quantization, QuantizedLayer
 from accel.quantizer.calibrate import calibrate
@@ -17,9 +18,10 @@ from accel.quantizer.layer import QuantizedProduct, quantize_product
 from accel.quantizer.options import QuantizeOptions
 from accel.quantizer.plan import Plan, plan
 from accel.quantizer.prepare import prepare
-from accel.quantizer.qdq import Qdq, has_type, ir_version_for, opset_for
+from accel.quantizer.qdq import Qdq, ir_version_for, is_portable, lacks_type, opset_for
+from accel.quantizer.qonnx import Qonnx
 from accel.quantizer.statistics import Statistics
-from accel.quantizer.write import write_model
+from accel.quantizer.write import Dialect, write_model
 
 Progress = Callable[[str, int, int], None]
 
@@ -48,9 +50,8 @@ def quantize_network(
         What is wrong with the network, the images, or the two together.
     """
     progress("simplifying the float network", 0, 0)
-    widths = {options.weights, options.activations, options.first_last or 8}
-    widths |= {width for bits in options.layers.values() for width in (bits.weights, bits.activations) if width}
-    file = prepare(path, opset_for({width for width in widths if has_type(width)}), images.shape[1:])
+    is_qdq = _is_qdq(options)
+    file = prepare(path, opset_for(set().union(*_widths(options))) if is_qdq else 0, images.shape[1:])
     layout = plan(file.source, options)
     source = file.source.inputs[0]
     batches = image_batches(images, source.shape, source.name, where)
@@ -64,12 +65,42 @@ def quantize_network(
         made[step.name] = quantize_product(layout, step, encodings, seen, options)
     progress("writing", 0, 0)
     operands = {name: product.operands for name, product in made.items()}
-    dialect, version = Qdq(), ir_version_for(file.source.opset)
+    dialect: Dialect = Qdq() if is_qdq else Qonnx()
+    version = ir_version_for(file.source.opset)
     model = write_model(layout, dialect, encodings, operands, file.model, version)
     notes = (*file.notes, *_notes(layout, encodings, seen), *(note for each in made.values() for note in each.notes))
     layers = tuple(_layers(layout, encodings, made))
-    record = Quantization(file.source.name, "", len(images), "qdq", file.source.opset, layers, notes)
+    record = Quantization(
+        file.source.name, "", len(images), "qdq" if is_qdq else "qonnx", file.source.opset, layers, notes
+    )
     return Quantized(model, record)
+
+
+def _widths(options: QuantizeOptions) -> tuple[set[int], set[int]]:
+    """Every width that is asked for: of weights, of activations."""
+    ends = {options.first_last} if options.first_last else set()
+    weights = {bits.weights for bits in options.layers.values() if bits.weights}
+    activations = {bits.activations for bits in options.layers.values() if bits.activations}
+    return weights | ends | {options.weights}, activations | ends | {options.activations}
+
+
+def _is_qdq(options: QuantizeOptions) -> bool:
+    """QDQ or QONNX.
+
+    Raises
+    ------
+    AccelError
+        QDQ is asked for with widths that ONNX has no types of.
+    """
+    weights, activations = _widths(options)
+    missing = ", ".join(str(bits) for bits in sorted(weights | activations) if lacks_type(bits))
+    if options.file_format == "qdq" and missing:
+        raise AccelError(
+            f"QDQ files have integers of 2, 4, 8 and 16 bits, and {missing} are asked for",
+            hint="ask for --format qonnx or auto",
+        )
+    portable = is_portable(weights, activations, options.ranges == "symmetric" and options.bounds != "aqt")
+    return options.file_format == "qdq" or (options.file_format == "auto" and portable)
 
 
 def _encodings(

@@ -48,14 +48,16 @@ def weight_scale(real: FloatArray, bits: int, options: QuantizeOptions, where: s
     Raises
     ------
     AccelError
-        A weight that is NaN or infinite, or a scale that is no normal float32.
+        A scale that is no normal float32, or one bit for a channel of zeros.
     """
-    if not np.isfinite(real).all():
-        raise AccelError("its weights hold NaN or infinity", where, "export the network again")
     rows = real.reshape(len(real) if options.granularity == "channel" else 1, -1)
     largest = np.abs(rows).max(axis=1)
     zeros = np.flatnonzero(largest == 0)
     scale = _bound(rows, largest, bits, options) / np.float32(largest_integer(bits))
+    if zeros.size and bits == 1:
+        raise AccelError(
+            f"all weights of channel {zeros[0]} are zero, which one bit does not hold", where, "give the layer 2 bits"
+        )
     scale[zeros] = scale.max() if scale.max() > 0 else 1
     small = np.flatnonzero(scale < _SMALLEST_NORMAL)
     if small.size:
@@ -73,7 +75,7 @@ def largest_integer(bits: int) -> int:
 
 
 def quantize_weight(real: FloatArray, bits: int, scale: FloatArray, options: QuantizeOptions) -> QuantizedWeight:
-    """``clamp(round(w / scale))``, symmetric.
+    """``clamp(round(w / scale))``, symmetric; at one bit -1 and 1, by the sign.
 
     Parameters
     ----------
@@ -84,7 +86,11 @@ def quantize_weight(real: FloatArray, bits: int, scale: FloatArray, options: Qua
     """
     rows = real.reshape(len(scale), -1)
     qtype = QType(bits, signed=True)
-    values = np.clip(ROUNDINGS[options.rounding](rows / scale[:, None]), -largest_integer(bits), largest_integer(bits))
+    top = largest_integer(bits)
+    if bits == 1:
+        values = np.where(rows < 0, np.float32(-1), np.float32(1))
+    else:
+        values = np.clip(ROUNDINGS[options.rounding](rows / scale[:, None]), -top, top)
     return QuantizedWeight(values.astype(qtype.dtype).reshape(real.shape), qtype, scale)
 
 
@@ -92,6 +98,9 @@ def _bound(rows: FloatArray, largest: FloatArray, bits: int, options: QuantizeOp
     kind: Bounds = options.weight_bounds
     if kind == "percentile":
         return np.quantile(np.abs(rows), options.percentile / 100, axis=1, method="higher").astype(np.float32)
+    if kind == "mse" and bits == 1:
+        # Of sign(w) times a scale, the mean magnitude makes the least squared error (Rastegari et al., "XNOR-Net").
+        return np.asarray(np.abs(rows).mean(axis=1), np.float32)
     if kind == "mse":
         return _least_squares(rows, largest, largest_integer(bits), options)
     return largest.copy()

@@ -55,8 +55,8 @@ class Dialect(Protocol):
     clamps_integers: bool
     """Whether a Relu or Clip that saturation does not do stands behind the quantized product, not before."""
 
-    def activation(self, sheet: Sheet, tensor: str, encoding: Encoding, output: str) -> None:
-        """Quantize ``tensor``; what it then means becomes ``output``."""
+    def activation(self, sheet: Sheet, tensor: str, encoding: Encoding, stem: str, output: str) -> str:
+        """Quantize ``tensor``; the float tensor that stands for it: ``output``, or one named after ``stem``."""
 
     def weight(self, sheet: Sheet, name: str, weight: QuantizedWeight, transposed: bool) -> str:
         """Weights as a float tensor; ``transposed``: output channels last."""
@@ -91,9 +91,9 @@ class _Writer:
         stored = self.plan.stored[home]
         bits = stored if step.role == "mover" else self.plan.reads[step.name].activations or stored
         if (tensor, bits) not in self.readable:
-            copy = f"{tensor}_{bits}bit"
-            self.dialect.activation(self.sheet, self.readable[tensor, stored], self.encodings[home][bits], copy)
-            self.readable[tensor, bits] = copy
+            self.readable[tensor, bits] = self.dialect.activation(
+                self.sheet, self.readable[tensor, stored], self.encodings[home][bits], f"{tensor}_{bits}bit", ""
+            )
         return self.readable[tensor, bits]
 
     def emit(self, step: Step, inputs: list[str]) -> None:
@@ -117,9 +117,7 @@ class _Writer:
             between = self.before(node.outputs[0])
             self.copy(node, [*inputs, *rest], between)
             if self.dialect.clamps_integers:
-                kept = f"{node.outputs[0]}_DequantizeLinear_Output"
-                self.dialect.activation(self.sheet, between, encoding, kept)
-                between = kept
+                between = self.dialect.activation(self.sheet, between, encoding, node.outputs[0], "")
             self.clamp(step.clamp, between, made)
         self.quantize(output, made)
 
@@ -162,9 +160,10 @@ class _Writer:
     def quantize(self, tensor: str, made: str) -> None:
         home = self.plan.homes[tensor]
         stored = self.plan.stored[home]
-        output = tensor if tensor in self.plan.source.outputs else f"{tensor}_DequantizeLinear_Output"
-        self.dialect.activation(self.sheet, made, self.encodings[home][stored], output)
-        self.readable[tensor, stored] = output
+        output = tensor if tensor in self.plan.source.outputs else ""
+        self.readable[tensor, stored] = self.dialect.activation(
+            self.sheet, made, self.encodings[home][stored], tensor, output
+        )
 
     def saturates(self, step: Step, encoding: Encoding) -> bool:
         """Whether the output type's own limits do what the step's Relu or Clip does."""
