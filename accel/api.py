@@ -24,10 +24,13 @@ from accel.mapping.select import array_layers, select_array_layers
 from accel.networks import companions, network_path
 from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
-from accel.precision.accumulators import Subject, parse_widths
+from accel.precision.accumulators import Subject
 from accel.precision.accumulators import study as study_accumulators
 from accel.precision.cost_laws import study as study_cost_laws
+from accel.precision.sensitivity import DEFAULT_WIDTHS, FloatSubject
+from accel.precision.sensitivity import study as study_sensitivity
 from accel.precision.what_if import Widths
+from accel.precision.widths import parse_widths
 from accel.quantization import Quantization
 from accel.quantizer.images import read_images
 from accel.quantizer.layers_file import read_layers
@@ -44,6 +47,7 @@ from accel.sim.memory import Observer
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
 from accel.studies.accumulators import AccumulatorStudy
 from accel.studies.cost_laws import CostLaws
+from accel.studies.sensitivity import SensitivityStudy
 from accel.synthesis import Synthesis
 from accel.synthesizing import synthesize_machine
 from accel.witnessing import accumulation_of, verify_program
@@ -64,6 +68,7 @@ __all__ = [
     "lowered",
     "parse_widths",
     "quantize",
+    "sensitivity",
     "simulate",
     "synthesize",
     "verify",
@@ -235,6 +240,70 @@ def cost_laws(network: Network, arch: Machine | None = None, widths: Widths | No
         What if the operands had these widths: types change, and no integer is computed.
     """
     return study_cost_laws(network.name, network.graph, arch, widths)
+
+
+def sensitivity(
+    network: str | Path,
+    calibration: Array | Path | None = None,
+    labels: npt.NDArray[np.int64] | Path | None = None,
+    images: int | None = None,
+    arch: Machine | None = None,
+    bits: Sequence[int] = DEFAULT_WIDTHS,
+    progress: Progress | None = None,
+) -> SensitivityStudy:
+    """What each layer of a float network loses and saves when its weights, or what it reads, get fewer bits.
+
+    Parameters
+    ----------
+    network
+        A float ONNX file, or a network of the gallery that ships.
+    calibration
+        The images to calibrate on and to judge by, as for ``quantize``.
+    labels
+        Class of each image; gives accuracy. None: the gallery's, where there are.
+    images
+        Take only the first so many.
+    arch
+        Estimates cycles and energy.
+    bits
+        Widths to try; all else has 8.
+
+    Raises
+    ------
+    AccelError
+        As for ``quantize``, and widths that are not legal.
+    """
+    subject = _float_subject(network, calibration, labels, images, arch)
+    return study_sensitivity(subject, bits, progress)
+
+
+def _float_subject(
+    network: str | Path,
+    calibration: Array | Path | None,
+    labels: npt.NDArray[np.int64] | Path | None,
+    limit: int | None,
+    arch: Machine | None,
+) -> FloatSubject:
+    """A float network with its images and labels, checked."""
+    extras = companions(network)
+    path = network_path(network) if extras is None else extras.float_path
+    given = extras.images if calibration is None and extras is not None else calibration
+    if given is None:
+        raise AccelError("there are no calibration images", str(path), "give some with --calibrate images.npz")
+    data = read_images(given)
+    where = str(given) if isinstance(given, Path) else "the calibration images"
+    if limit is not None and limit > len(data):
+        raise AccelError(
+            f"{limit} images are asked for, and there are {len(data)}", where, f"ask for up to {len(data)}"
+        )
+    data = data[:limit]
+    truth = None
+    if labels is not None:
+        truth = read_labels(labels, len(data), np.iinfo(np.int64).max)
+    elif calibration is None and extras is not None:
+        truth = extras.labels[: len(data)]
+    name = str(network) if extras is not None else f"{path.absolute().parent.name}/{path.stem}"
+    return FloatSubject(name, path, data, where, truth, arch)
 
 
 def _images_and_labels(

@@ -79,6 +79,31 @@ Input = Annotated[
     typer.Option("--input", "-i", help="The network's input as .npy; several images along the first axis."),
 ]
 
+ArchOrNone = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        "-a",
+        metavar="A",
+        help="A machine's YAML file, or one of the gallery: gives cycles and energy.",
+        autocompletion=_machine_names,
+    ),
+]
+Float = Annotated[
+    str, typer.Argument(metavar="FLOAT", help="A float ONNX file, or a network of the gallery that ships.")
+]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        "-c",
+        metavar="FILE",
+        help="Images as .npy or .npz, float32, several along the first axis; a gallery network has its own.",
+    ),
+]
+Labels = Annotated[Path | None, typer.Option("--labels", help="Class of each image as .npy; gives accuracy.")]
+Images = Annotated[int | None, typer.Option("--images", min=1, help="Take only the first N images.")]
+
 
 class Tail(StrEnum):
     """How a made network takes its mean over the image, as the two PyTorch exporters write it."""
@@ -514,12 +539,8 @@ def accumulators(
         ),
     ] = None,
     input_file: Input = None,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="Class of each image as .npy; gives accuracy.")
-    ] = None,
-    images: Annotated[
-        int | None, typer.Option("--images", min=1, help="Take only the first N images of the input.")
-    ] = None,
+    labels: Labels = None,
+    images: Images = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
@@ -554,16 +575,7 @@ def accumulators(
 @app.command(name="cost-laws")
 def cost_laws(
     network: Net,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            "--arch",
-            "-a",
-            metavar="A",
-            help="Estimate cycles and energy on this machine beside the laws.",
-            autocompletion=_machine_names,
-        ),
-    ] = None,
+    arch: ArchOrNone = None,
     weights: Annotated[
         int | None, typer.Option("--weights", "-w", metavar="BITS", help="What if weights had so many bits.")
     ] = None,
@@ -601,6 +613,43 @@ def cost_laws(
     for note in study.notes:
         print(f"note: {note}", file=sys.stderr)
     _say(cost_law_tables(study, open_console().width))
+
+
+@app.command()
+def sensitivity(
+    network: Float,
+    calibrate: Calibrate = None,
+    labels: Labels = None,
+    images: Images = None,
+    arch: ArchOrNone = None,
+    bits: Annotated[str, typer.Option("--bits", metavar="6,4,2", help="Widths to try; all else has 8 bits.")] = "6,4,2",
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Show what each layer loses and saves when its weights, or what it reads, get fewer bits.
+
+    One layer, operand and width at a time, with all else at 8 bits: SQNR of the network's output against the float
+    network's, accuracy, and, with --arch, cycles and energy.
+    """
+    from accel import api
+
+    _check_outputs(None, False, json, csv)
+    widths = api.parse_widths(bits)
+    machine = None if arch is None else api.load_arch(arch)
+    with _progress() as progress:
+        study = api.sensitivity(network, calibrate, labels, images, machine, widths, progress)
+    if json:
+        _say(study.to_json() + "\n")
+        return
+    from accel.report.console import open_console
+    from accel.report.sensitivity import sensitivity_csv, sensitivity_tables
+
+    if csv:
+        _say(sensitivity_csv(study))
+        return
+    for note in study.notes:
+        print(f"note: {note}", file=sys.stderr)
+    _say(sensitivity_tables(study, open_console().width))
 
 
 @app.command()

@@ -20,7 +20,8 @@ from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.numerics.bounds import safe_widths
 from accel.numerics.error import ErrorSums
 from accel.numerics.mac import Accumulator, Folds, Int64Array, bits_for, fold_zero_point, saturate, wrap
-from accel.precision.walk import SumsOf, chunks, classes_of, exact_sums, product_nodes, walk
+from accel.precision.walk import SumsOf, chunks, classes_of, exact_sums, product_nodes, share, walk
+from accel.precision.widths import check_widths
 from accel.studies.accumulators import OVERFLOWS, AccumulatorStudy, LayerAccumulator, NarrowLayer, NarrowNetwork
 
 Array = npt.NDArray[Any]
@@ -69,13 +70,13 @@ def study(subject: Subject, widths: Sequence[int] | None = None, progress: Progr
     if not product_nodes(graph):
         raise AccelError("the network has no convolution and no linear layer", graph.path, "there is nothing to add up")
     if widths is not None:
-        _check(widths)
+        check_widths(widths, LEGAL_BITS, f"accumulators have {LEGAL_BITS[0]} to {LEGAL_BITS[-1]} bits")
     report = progress or (lambda text, done, total: None)
     report("exact sums", 0, 0)
     seen = _Seen(subject)
     for part_graph, part in chunks(graph, subject.data):
         seen.add(part_graph, walk(part_graph, part, subject.requantizer, on_layer=seen.watch))
-    tried = tuple(dict.fromkeys(widths)) if widths is not None else _widths_below(max(map(seen.bits_used, seen.low)))
+    tried = tuple(widths) if widths is not None else _widths_below(max(map(seen.bits_used, seen.low)))
     settings = [(bits, overflow) for bits in tried for overflow in OVERFLOWS]
     alone = _Alone(subject, settings, lambda name, done, total: report(f"{name} alone", done, total))
     for part_graph, part in chunks(graph, subject.data):
@@ -95,26 +96,10 @@ def study(subject: Subject, widths: Sequence[int] | None = None, progress: Progr
         images=len(subject.data),
         notes=subject.notes,
         widths=tried,
-        wide_top1=_share(seen.classes, subject.labels),
+        wide_top1=share(seen.classes, subject.labels),
         layers=tuple(layers),
         end_to_end=tuple(end_to_end),
     )
-
-
-def parse_widths(text: str) -> tuple[int, ...]:
-    """Widths as a user lists them: ``24,20,16``.
-
-    Raises
-    ------
-    AccelError
-        Something that is no whole number, or no accumulator's width.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() for word in words):
-        raise AccelError(f"--bits is '{text}'", "", "list widths in bits, such as 24,20,16")
-    widths = tuple(int(word) for word in words)
-    _check(widths)
-    return widths
 
 
 def narrow_sums(subject: Subject, bits: int, overflow: str) -> SumsOf:
@@ -236,8 +221,8 @@ def _end_to_end(subject: Subject, seen: _Seen, bits: int, overflow: str) -> Narr
         bits=bits,
         overflow=overflow,
         sqnr_db=error.error().sqnr_db,
-        agreement=_share(chosen, seen.classes),
-        top1=_share(chosen, subject.labels),
+        agreement=share(chosen, seen.classes),
+        top1=share(chosen, subject.labels),
     )
 
 
@@ -246,20 +231,6 @@ def _centred(graph: Graph, tensor: str, values: Array) -> Array:
     return values.astype(np.float64) - graph.tensors[tensor].zero_point
 
 
-def _share(chosen: npt.NDArray[np.int64] | None, truth: npt.NDArray[np.int64] | None) -> float | None:
-    """How often two lists of classes say the same; None without either."""
-    return None if chosen is None or truth is None else float((chosen == truth).mean())
-
-
 def _widths_below(bits_used: int) -> tuple[int, ...]:
     widths = range(bits_used, bits_used - _WIDTHS_TRIED * _STEP_BITS, -_STEP_BITS)
     return tuple(width for width in widths if width in LEGAL_BITS)
-
-
-def _check(widths: Sequence[int]) -> None:
-    wrong = [width for width in widths if width not in LEGAL_BITS]
-    if wrong or not widths:
-        found = f"width {wrong[0]}" if wrong else "no width"
-        raise AccelError(
-            f"an accumulator of {found} is asked for", "", f"legal are {LEGAL_BITS[0]} to {LEGAL_BITS[-1]} bits"
-        )

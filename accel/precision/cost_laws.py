@@ -13,7 +13,7 @@ from accel.precision.laws import Load, aqt_linear, bops, memory_bits
 from accel.precision.what_if import Widths, with_widths
 from accel.records import result_of
 from accel.sim.simulate import estimate_cycles
-from accel.studies.cost_laws import CostLaws, Costs, LayerCosts
+from accel.studies.cost_laws import CostLaws, Costs, LayerCosts, total
 
 EIGHT_BITS = Widths(weights=8, activations=8)
 
@@ -32,8 +32,8 @@ def study(name: str, graph: Graph, machine: Machine | None = None, widths: Width
         energy, and a note says why.
     """
     asked = widths or Widths()
-    here = _costs(name, with_widths(graph, asked), machine)
-    at_8_bits = _costs(name, with_widths(graph, EIGHT_BITS), machine)
+    here = costs_of(name, with_widths(graph, asked), machine)
+    at_8_bits = costs_of(name, with_widths(graph, EIGHT_BITS), machine)
     reference = {layer.name: layer.costs for layer in at_8_bits.layers}
     return CostLaws(
         network=name,
@@ -48,23 +48,32 @@ def study(name: str, graph: Graph, machine: Machine | None = None, widths: Width
 
 
 @dataclass(frozen=True, slots=True)
-class _AtWidths:
+class AtWidths:
+    """What one choice of widths costs."""
+
     layers: list[LayerCosts]
     others: Costs
+    """Of layers without products."""
     problem: str = ""
+    """Why the machine has no cycles; empty where it has, or where there is none."""
+
+    @property
+    def total(self) -> Costs:
+        """Of the whole network."""
+        return total([*(layer.costs for layer in self.layers), self.others])
 
 
-def _costs(name: str, graph: Graph, machine: Machine | None) -> _AtWidths:
-    """Of one choice of widths."""
+def costs_of(name: str, graph: Graph, machine: Machine | None) -> AtWidths:
+    """A network's costs at the widths that its types have, by every law and on a machine."""
     macs = {op.node.name: op.macs for op in lower(graph).ops if op.on_array}
     layers = [_by_laws(graph, node, macs[node.name]) for node in graph.nodes if isinstance(node.op, Conv | Linear)]
     unknown = Costs(cycles=None, energy_pj=None)
     if machine is None:
-        return _AtWidths(layers, unknown)
+        return AtWidths(layers, unknown)
     try:
         fitted = fit_to_machine(graph, machine)
     except AccelError as error:
-        return _AtWidths(layers, unknown, f"no cycles on {machine.name}: {_first(error.what)}")
+        return AtWidths(layers, unknown, f"no cycles on {machine.name}: {_first(error.what)}")
     program = compile_graph(fitted, machine)
     result = result_of(name, graph.batch, machine, program, estimate_cycles(program, machine), None)
     measured = {layer.name: layer for layer in result.layers if layer.unit == "array"}
@@ -83,7 +92,7 @@ def _costs(name: str, graph: Graph, machine: Machine | None) -> _AtWidths:
         )
         for layer in layers
     ]
-    return _AtWidths(known, others)
+    return AtWidths(known, others)
 
 
 def _by_laws(graph: Graph, node: Node, macs: int) -> LayerCosts:

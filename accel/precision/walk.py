@@ -78,6 +78,11 @@ def classes_of(graph: Graph, values: Array) -> npt.NDArray[np.int64] | None:
     return chosen
 
 
+def share(chosen: npt.NDArray[np.int64] | None, truth: npt.NDArray[np.int64] | None) -> float | None:
+    """How often two lists of classes say the same; None without either."""
+    return None if chosen is None or truth is None else float((chosen == truth).mean())
+
+
 def _gathered(graph: Graph) -> int:
     """Activations that the largest layer gathers for one batch: outputs of a channel times products."""
     sizes = [0]

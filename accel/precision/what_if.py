@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from accel.errors import AccelError
@@ -45,39 +46,66 @@ class Widths:
 def with_widths(graph: Graph, widths: Widths) -> Graph:
     """The graph with those widths as types; its constants keep their values, which may not fit them.
 
-    A layer's activations are its input tensor. Where two layers read one tensor, it has the wider of their widths.
-    A view or a maximum has the width of what it comes from. Tensors that no layer reads (a residual sum on its way to
-    another) have the activations' width; the network's outputs stay as they are, and float tensors float.
+    Tensors that no layer reads (a residual sum on its way to another) have the activations' width.
     """
-    layers = [node for node in graph.nodes if isinstance(node.op, Conv | Linear)]
-    ends = {layers[0].name, layers[-1].name} if layers else set()
-    wanted: dict[str, int] = {}
-    for node in layers:
-        bits = widths.activations
-        if node.name in ends and widths.first_last is not None:
-            bits = widths.first_last
-        if bits is not None:
-            source = node.inputs[0]
-            wanted[source] = max(bits, wanted.get(source, 0))
-    copies = [node for node in graph.nodes if isinstance(node.op, Reshape | MaxPool)]
-    for node in reversed(copies):
-        if node.output in wanted:
-            source = node.inputs[0]
-            wanted[source] = max(wanted[node.output], wanted.get(source, 0))
-    for node in copies:
-        if node.inputs[0] in wanted:
-            wanted[node.output] = wanted[node.inputs[0]]
+    layers = [node.name for node in graph.nodes if isinstance(node.op, Conv | Linear)]
+    asked = dict.fromkeys(layers, (widths.weights, widths.activations))
+    if widths.first_last is not None and layers:
+        asked[layers[0]] = asked[layers[-1]] = (widths.first_last, widths.first_last)
+    return _with_layer_widths(graph, asked, widths.activations)
+
+
+def _with_layer_widths(
+    graph: Graph, asked: Mapping[str, tuple[int | None, int | None]], others: int | None = None
+) -> Graph:
+    """The graph with the widths of some layers as types.
+
+    A layer's activations are its input tensor. Where two layers read one tensor, it has the wider of their widths; a
+    view or a maximum has the width of what it comes from. The network's outputs stay as they are, and float tensors
+    float.
+
+    Parameters
+    ----------
+    asked
+        By layer: bits of weights and of activations; None: as the network has them.
+    others
+        Bits of tensors that no layer reads; None: as the network has them.
+    """
+    bits = _tensor_bits(graph, asked)
     tensors = dict(graph.tensors)
     for name, tensor in graph.tensors.items():
-        bits = wanted.get(name, widths.activations)
-        if bits is not None and tensor.qtype is not None and name not in graph.outputs:
-            tensors[name] = replace(tensor, qtype=QType(bits, tensor.qtype.signed))
-    nodes = tuple(_with_weights(node, widths, node.name in ends) for node in graph.nodes)
+        width = bits.get(name, others)
+        if width is not None and tensor.qtype is not None and name not in graph.outputs:
+            tensors[name] = replace(tensor, qtype=QType(width, tensor.qtype.signed))
+    nodes = tuple(_with_weights(node, asked.get(node.name, (None, None))[0]) for node in graph.nodes)
     return replace(graph, nodes=nodes, tensors=tensors)
 
 
-def _with_weights(node: Node, widths: Widths, is_end: bool) -> Node:
-    bits = widths.first_last if is_end and widths.first_last is not None else widths.weights
+def _tensor_bits(graph: Graph, asked: Mapping[str, tuple[int | None, int | None]]) -> dict[str, int]:
+    """Widths of the tensors that layers read, and of what those are copies of; only where some reader asks for one."""
+    bits: dict[str, int] = {}
+    changed: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node.op, Conv | Linear):
+            source = node.inputs[0]
+            _, width = asked.get(node.name, (None, None))
+            changed |= {source} if width is not None else set()
+            bits[source] = max(graph.tensors[source].bits if width is None else width, bits.get(source, 0))
+    copies = [node for node in graph.nodes if isinstance(node.op, Reshape | MaxPool)]
+    for node in reversed(copies):
+        source, made = node.inputs[0], node.output
+        if made in bits:
+            bits[source] = max(bits[made], bits.get(source, 0))
+            changed |= {source} if made in changed else set()
+    for node in copies:
+        source, made = node.inputs[0], node.output
+        if source in bits:
+            bits[made] = bits[source]
+            changed |= {made} if source in changed else set()
+    return {name: width for name, width in bits.items() if name in changed}
+
+
+def _with_weights(node: Node, bits: int | None) -> Node:
     if bits is None or not isinstance(node.op, Conv | Linear):
         return node
     weight = replace(node.op.weight, qtype=QType(bits, node.op.weight.qtype.signed))

@@ -41,10 +41,11 @@ def test_a_machine_a_file_and_random_numbers(accel, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--bits", "20;16"), "--bits is '20;16'; list widths in bits, such as 24,20,16"),
-        (("--bits", ""), "--bits is ''; list widths in bits, such as 24,20,16"),
-        (("--bits", "16,1"), "an accumulator of width 1 is asked for; legal are 2 to 64 bits"),
-        (("--bits", "65"), "an accumulator of width 65 is asked for; legal are 2 to 64 bits"),
+        (("--bits", "20;16"), "--bits is '20;16'; list widths in bits, such as 8,6,4"),
+        (("--bits", ""), "--bits is ''; list widths in bits, such as 8,6,4"),
+        (("--bits", "16,12,16"), "--bits has 16 twice; name each width once"),
+        (("--bits", "16,1"), "--bits has a width of 1; accumulators have 2 to 64 bits"),
+        (("--bits", "65"), "--bits has a width of 65; accumulators have 2 to 64 bits"),
         (("--json", "--csv"), "--json and --csv both want standard output; give one of them; --out writes both files"),
         (("--images", "361"), "the input: 361 images are asked for, and there are 360, 1 in a batch; "
          "ask for a multiple of 1 up to 360"),

@@ -77,7 +77,7 @@ def test_the_order_of_additions_is_the_one_given() -> None:
 def test_widths_start_from_the_most_bits_used() -> None:
     assert study(Subject("net", one_layer(), X, None)).widths == (8, 7, 6, 5, 4)
     assert study(Subject("net", one_layer(), X // 50, None)).widths == (5, 4, 3, 2)
-    assert study(Subject("net", one_layer(), X, None), [9, 9, 3]).widths == (9, 3)
+    assert study(Subject("net", one_layer(), X, None), [9, 3]).widths == (9, 3)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(8, 20), st.sampled_from(["wrap", "saturate"]))

@@ -1,0 +1,168 @@
+"""One float network quantized at 8 bits, and with any of its layers narrower: the quantizer's integers, without files.
+
+What a layer reads is stored as narrow as all of its readers allow; where others read it at 8 bits, the layer reads a
+requantized copy. That is what the quantizer writes for such widths.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from accel.graph.ir import Add, AveragePool, Conv, Graph, Linear, MaxPool, Node, Requantize, Reshape, Tensor, Weight
+from accel.graph.onnx import load_network
+from accel.numerics.encoding import Encoding, FloatArray
+from accel.quantizer.calibrate import calibrate
+from accel.quantizer.encode import encode
+from accel.quantizer.images import image_batches
+from accel.quantizer.layer import quantize_product
+from accel.quantizer.options import LayerBits, QuantizeOptions
+from accel.quantizer.plan import Plan, Step, plan
+from accel.quantizer.prepare import prepare
+from accel.quantizer.quantize import quantize_network
+from accel.quantizer.statistics import Statistics
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+BASE_BITS = 8
+_CLAMPING = Conv | Linear | Add | AveragePool
+OPTIONS = QuantizeOptions(weights=BASE_BITS, activations=BASE_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWidths:
+    """Bits of a layer's weights, and of what it reads."""
+
+    weights: int = BASE_BITS
+    activations: int = BASE_BITS
+
+
+class Variants:
+    """A float network, calibrated once.
+
+    Attributes
+    ----------
+    base
+        The network with 8 bits everywhere.
+    layers
+        Names of the layers that have weights, in order.
+    """
+
+    def __init__(self, path: Path, images: FloatArray, where: str, progress: Progress) -> None:
+        quantized = quantize_network(path, images, where, OPTIONS, progress)
+        self.base = _loaded(quantized.model, path)
+        file = prepare(path, 0, images.shape[1:])
+        self.plan: Plan = plan(file.source, OPTIONS)
+        self.steps: dict[str, Step] = {step.name: step for step in self.plan.steps if step.role == "product"}
+        self.layers = tuple(self.steps)
+        source = file.source.inputs[0]
+        batches = image_batches(images, source.shape, source.name, where)
+        looked_at = dict.fromkeys([*self.plan.stored, *(step.inputs[0] for step in self.steps.values())])
+        self.seen: dict[str, Statistics] = calibrate(file.model, source.name, looked_at, batches, str(path), progress)
+        self.encodings = {
+            home: {BASE_BITS: encode(self.seen[home], BASE_BITS, OPTIONS, f"{path}:{home}")}
+            for home in self.plan.stored
+        }
+
+    def graph(self, widths: Mapping[str, LayerWidths]) -> Graph:
+        """The network with those widths; nodes that they do not touch are the base's own objects."""
+        nodes: list[Node] = []
+        tensors = dict(self.base.tensors)
+        for node in self.base.nodes:
+            asked = widths.get(node.name, LayerWidths())
+            if node.name not in self.steps or asked == LayerWidths():
+                nodes.append(node)
+                continue
+            narrow = self._encoding(node.name, asked.activations)
+            made = replace(node, op=self._operands(node, asked, narrow))
+            if asked.activations != BASE_BITS:
+                chain = self._owned(node, widths)
+                if chain:
+                    tensors.update({name: _encoded(tensors[name], narrow) for name in chain})
+                else:
+                    copy, tensor = _copy(tensors[node.inputs[0]], narrow)
+                    if tensor.name not in tensors:
+                        tensors[tensor.name] = tensor
+                        nodes.append(copy)
+                    made = replace(made, inputs=(tensor.name,))
+            nodes.append(made)
+        return replace(self.base, nodes=tuple(nodes), tensors=tensors)
+
+    def readers_together(self) -> list[tuple[str, ...]]:
+        """Layers that read the same tensor, in groups: a down-sampling convolution and its main branch, say."""
+        groups: dict[str, list[str]] = {}
+        for name, step in self.steps.items():
+            groups.setdefault(self.plan.homes[step.inputs[0]], []).append(name)
+        return [tuple(group) for group in groups.values()]
+
+    def _encoding(self, layer: str, bits: int) -> Encoding:
+        home = self.plan.homes[self.steps[layer].inputs[0]]
+        return encode(self.seen[home], bits, OPTIONS, f"{self.base.path}:{home}")
+
+    def _operands(self, node: Node, asked: LayerWidths, source: Encoding) -> Conv | Linear:
+        step, op = self.steps[node.name], node.op
+        assert isinstance(op, Conv | Linear)
+        home = self.plan.homes[step.inputs[0]]
+        layout = replace(self.plan, reads={**self.plan.reads, step.name: LayerBits(asked.weights, asked.activations)})
+        encodings = {**self.encodings, home: {**self.encodings[home], asked.activations: source}}
+        product = quantize_product(layout, step, encodings, self.seen, OPTIONS)
+        weight, bias = product.operands.weight, product.operands.bias
+        values = weight.values.reshape(op.weight.values.shape)
+        scale = np.broadcast_to(weight.scale, op.weight.scale.shape).astype(np.float32)
+        return replace(op, weight=Weight(values, weight.qtype, scale), bias=None if bias is None else bias)
+
+    def _owned(self, layer: Node, widths: Mapping[str, LayerWidths]) -> list[str]:
+        """The tensors to narrow so that ``layer`` reads them so, if no one wants them wider; else none."""
+        makers = {node.output: node for node in self.base.nodes}
+        chain = [layer.inputs[0]]
+        while chain[-1] in makers and isinstance(makers[chain[-1]].op, Reshape | MaxPool):
+            chain.append(makers[chain[-1]].inputs[0])
+        wanted = widths[layer.name].activations
+        for node in self.base.nodes:
+            for name in node.inputs:
+                reads = widths.get(node.name, LayerWidths()).activations if node.name in self.steps else BASE_BITS
+                if name in chain and node.output not in chain and reads != wanted:
+                    return []
+        maker = makers.get(chain[-1])
+        # Bounds in integers would have to move with the encoding.
+        clamps = maker is not None and isinstance(maker.op, _CLAMPING) and maker.op.clamp is not None
+        return [] if maker is None or clamps or set(chain) & set(self.base.outputs) else chain
+
+
+def float_outputs(path: Path, graph: Graph, images: FloatArray) -> FloatArray:
+    """What the float network makes of the images, its first output."""
+    from accel.graph.float_reference import FloatNetwork
+
+    network = FloatNetwork(path, graph)
+    output = graph.outputs[0]
+    batch = graph.batch
+    parts: Iterator[FloatArray] = (
+        network.tensors(images[start : start + batch])[output] for start in range(0, len(images), batch)
+    )
+    return np.concatenate(list(parts))
+
+
+def _loaded(model: onnx.ModelProto, path: Path) -> Graph:
+    """The quantized network as a graph that still names the float file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "quantized.onnx"
+        file.write_bytes(model.SerializeToString())
+        return replace(load_network(file), path=str(path))
+
+
+def _encoded(tensor: Tensor, encoding: Encoding) -> Tensor:
+    return replace(tensor, qtype=encoding.qtype, scale=encoding.scale, zero_point=encoding.zero_point)
+
+
+def _copy(tensor: Tensor, encoding: Encoding) -> tuple[Node, Tensor]:
+    """The node that requantizes ``tensor``, and what it makes."""
+    name = f"{tensor.name}_{encoding.qtype.bits}bit"
+    node = Node(name, Requantize(), (tensor.name,), name, (name,))
+    return node, replace(_encoded(tensor, encoding), name=name)
