@@ -21,17 +21,21 @@ from accel.quantizer.prepare import prepare
 from accel.quantizer.qdq import Qdq, ir_version_for, is_portable, lacks_type, opset_for
 from accel.quantizer.qonnx import Qonnx
 from accel.quantizer.statistics import Statistics
-from accel.quantizer.write import Dialect, write_model
+from accel.quantizer.write import Dialect, Operands, write_model
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """The network as ONNX, and its record (whose path is still empty)."""
+    """The network as ONNX, its record (whose path is still empty), and the integers that reading it gives back."""
 
     model: onnx.ModelProto
     record: Quantization
+    encodings: Mapping[str, Mapping[int, Encoding]]
+    """Of activations, by float tensor and width; movers' outputs have their input's."""
+    operands: Mapping[str, Operands]
+    """By layer with weights."""
 
 
 def quantize_network(
@@ -73,7 +77,7 @@ def quantize_network(
     record = Quantization(
         file.source.name, "", len(images), "qdq" if is_qdq else "qonnx", file.source.opset, layers, notes
     )
-    return Quantized(model, record)
+    return Quantized(model, record, encodings, operands)
 
 
 def _widths(options: QuantizeOptions) -> tuple[set[int], set[int]]:

@@ -99,5 +99,6 @@ class Statistics:
         values = flat[flat != 0]
         # Multiplying by a power of two is exact, so a value is in the same bin whatever the images before it were.
         places = np.floor(np.ldexp(values, _LOG2_BINS - self._exponent)).astype(np.int64)
+        places -= (places == 0) & np.signbit(values)  # Negative, and too small for float32 beside the largest.
         places += _SIDE
         self._bins += np.bincount(places, minlength=2 * _SIDE)
