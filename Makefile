@@ -34,7 +34,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto -rs
+	$(BIN)/python -m pytest -n auto -rfEs
 
 wheel-test: $(READY)
 	rm -rf build/wheel && mkdir -p build/wheel/empty

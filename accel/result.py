@@ -46,8 +46,10 @@ class Actions:
     multiplier_operations: int = 0
     """What multipliers are made of at work: products of a parallel one, cycles of a bit-serial one, bricks of a
     composable one."""
+    product_adds: int = 0
+    """Additions of products to each other, before they join a PE's sum."""
     sum_adds: int = 0
-    """Additions to a PE's sum; fewer than MACs where a PE adds up several products first."""
+    """Additions to a PE's sum."""
     accumulator_adds: int = 0
     """Fold sums added to what the accumulator buffer already holds."""
     operand_register_bits: int = 0

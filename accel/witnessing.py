@@ -6,22 +6,24 @@ inputs: end to end hides where it began.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
+from accel.flow.ir import Range
 from accel.graph.execute import Accumulation, Execution, execute
 from accel.graph.ir import AveragePool, Conv, Graph, Linear, Node, Reshape
 from accel.graph.node_witness import onnxruntime_node, rounding_share
 from accel.graph.rebase import from_file, to_file
 from accel.graph.witness import Witness, cpu_doubt, onnxruntime_tensors
 from accel.mapping.compile import compile_graph, fit_to_machine
-from accel.mapping.mapping import ArrayMapping, k_folds, layer_step
+from accel.mapping.mapping import ArrayMapping, k_tiles, layer_step
 from accel.mapping.program import Program
 from accel.numerics.compare import mismatch
+from accel.numerics.digits import Pass, PassFold
 from accel.numerics.mac import Accumulator, Folds
 from accel.numerics.requantize import REQUANTIZERS, Float32
 from accel.result import Comparison, TensorCheck, Verification
@@ -42,11 +44,18 @@ def accumulation_of(program: Program, machine: Machine) -> Accumulation:
     plans: dict[str, tuple[Accumulator, Folds]] = {}
     for layer in program.layers:
         if isinstance(layer.mapping, ArrayMapping):
-            products = layer_step(layer.op, program.flow.tensors, machine).products
-            folds = k_folds(layer.op, layer.mapping, machine.array.rows * products)
-            accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow, products)
-            plans[layer.op.node.name] = accumulator, [np.arange(*fold) for fold in folds]
+            step = layer_step(layer.op, program.flow.tensors, machine)
+            accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow, step.products)
+            tiles = k_tiles(layer.op, layer.mapping, machine.array.rows * step.products)
+            plans[layer.op.node.name] = accumulator, _in_order(tiles, step.passes)
     return lambda node: plans[node.name]
+
+
+def _in_order(tiles: Sequence[Sequence[Range]], turns: Sequence[Pass]) -> Folds:
+    """The folds of each tile; of operands that go through in passes, those of each pass of the tile."""
+    if not turns:
+        return [np.arange(*fold) for tile in tiles for fold in tile]
+    return [PassFold(np.arange(*fold), turn) for tile in tiles for turn in turns for fold in tile]
 
 
 def verify_program(

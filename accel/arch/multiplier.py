@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from accel.numerics.digits import Pass
 from accel.numerics.qtype import QType
 
 Multiplier = Literal["parallel", "bit_serial", "bit_serial_both", "composable"]
@@ -40,10 +41,17 @@ class Step:
     """Neighbours along the reduction that a PE multiplies and adds to its sum together."""
     operations: int = 1
     """Of what the multiplier is made of, for a product: of a bit-serial one cycles, of a composable one bricks."""
+    passes: tuple[Pass, ...] = ()
+    """In which wider operands go through the array, digit by digit; empty where they go through whole."""
+
+    @property
+    def turns(self) -> int:
+        """How often the array runs a tile."""
+        return max(1, len(self.passes))
 
     def busy_cycles(self, macs: int) -> float:
         """For which ``macs`` keep PEs busy that make as many products at a time as they can."""
-        return macs * self.cycles / self.products
+        return macs * self.turns * self.cycles / self.products
 
 
 def step_of(multiplier: Multiplier, products: int, widths: tuple[QType, QType], operands: tuple[QType, QType]) -> Step:

@@ -89,13 +89,16 @@ def check_serial(pe: PeSpec, dataflows: tuple[str, ...]) -> None:
             )
 
 
-def check_sum_widths(
-    weight: QType, activation: QType, products: int, accumulator_bits: int, partial_sum_bits: int
-) -> None:
+def check_sum_widths(pe: PeSpec) -> None:
     """Sums hold the products that are added at a time, and the accumulators hold what the array sends them.
 
-    Narrower operands of a composable multiplier make more products, which together are no wider.
+    Narrower operands of a composable multiplier make more products, which together are no wider. Digits of operands
+    that go through in passes are plain binary, all but the highest.
     """
+    weight, activation, products = pe.weight, pe.activation, pe.products
+    accumulator_bits, partial_sum_bits = pe.accumulator_bits, pe.partial_sum_bits
+    if pe.split_operands:
+        weight, activation = QType(weight.bits, signed=False), QType(activation.bits, signed=False)
     needed_bits = product_bits(weight, activation) + (products - 1).bit_length()
     for key, bits in (("accumulator_bits", accumulator_bits), ("partial_sum_bits", partial_sum_bits)):
         if bits < needed_bits:

@@ -8,6 +8,7 @@ are refused, and nothing is coerced.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -16,6 +17,7 @@ from accel.arch import rules
 from accel.arch.multiplier import Multiplier, Step, step_of
 from accel.arch.qtype import PeType
 from accel.arch.units import BANDWIDTH, BURST, CAPACITY, CLOCK, LATENCY, WIDTH
+from accel.numerics.digits import passes
 from accel.numerics.qtype import QType
 
 Dataflow = Literal["weight_stationary", "output_stationary", "input_stationary"]
@@ -140,17 +142,29 @@ class PeSpec(Spec):
         description="Products along the reduction that a PE makes at a time and adds to its sum in one addition.",
     )
 
+    split_operands: bool = Field(
+        default=False,
+        description=(
+            "Operands wider than the PE's go through the array in passes, digit by digit, and the accumulators add the "
+            "passes' sums, shifted; the PE then takes operands of either sign."
+        ),
+    )
+
     @model_validator(mode="after")
     def _widths_are_consistent(self) -> Self:
         rules.check_multiplier(self)
-        rules.check_sum_widths(
-            self.weight, self.activation, self.products, self.accumulator_bits, self.partial_sum_bits
-        )
+        rules.check_sum_widths(self)
         return self
 
     def step(self, weight: QType, activation: QType) -> Step:
         """What one place of a stream takes for a layer with operands of these types."""
-        return step_of(self.multiplier, self.products, (self.weight, self.activation), (weight, activation))
+        widths = self.weight, self.activation
+        turns = passes(weight, activation, self.weight.bits, self.activation.bits) if self.split_operands else ()
+        if len(turns) < 2:
+            return step_of(self.multiplier, self.products, widths, (weight, activation))
+        # The highest digit may be narrower, and takes as long as the others.
+        digits = turns[0].weight.qtype, turns[0].activation.qtype
+        return replace(step_of(self.multiplier, self.products, widths, digits), passes=turns)
 
 
 class BufferSpec(Spec):

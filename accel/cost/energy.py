@@ -98,7 +98,7 @@ def _mac_pj(actions: Actions, machine: Machine, technology: Technology) -> tuple
     """Energy of products (those that are added together included), of the PEs' sums, and of the accumulators' sums."""
     pe = machine.pe
     products_pj = actions.multiplier_operations * operation_pj(pe, technology)
-    products_pj += (actions.macs - actions.sum_adds) * product_add_pj(pe, technology)
+    products_pj += actions.product_adds * product_add_pj(pe, technology)
     return (
         products_pj,
         actions.sum_adds * _sum_pj(machine, technology, pe.partial_sum_bits),

@@ -9,7 +9,7 @@ lists and finds toggling, in closed form.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from accel.arch.multiplier import Step
@@ -29,7 +29,20 @@ class OperandBits:
 def array_actions(
     machine: Machine, dataflow: Dataflow, tile: ArrayTile, first: bool, stored: OperandBits, step: Step
 ) -> Counter[str]:
-    """Actions of one Compute instruction, by the field names of ``accel.result.Actions``."""
+    """Actions of one Compute instruction, by the field names of ``accel.result.Actions``.
+
+    Operands that go through in passes are read again in each, a digit at a time, and all passes but the first add to
+    what the accumulators hold.
+    """
+    if step.passes:
+        digits = OperandBits(min(stored.weight, step.weight_bits), min(stored.activation, step.activation_bits))
+        whole = replace(step, passes=())
+        counts = array_actions(machine, dataflow, tile, first, digits, whole)
+        again = array_actions(machine, dataflow, tile, False, digits, whole)
+        for _ in step.passes[1:]:
+            counts.update(again)
+        counts["macs"] //= step.turns
+        return counts
     if dataflow == "output_stationary":
         counts = _results_stay(machine, tile, stored, step)
     else:
@@ -40,6 +53,7 @@ def array_actions(
     counts["macs"] = sums * tile.depth
     counts["multiplier_operations"] = counts["macs"] * step.operations
     counts["sum_adds"] = sums * _steps_along_k(machine, dataflow, tile.depth, step)
+    counts["product_adds"] = counts["macs"] - counts["sum_adds"]
     product_bits = step.weight_bits + step.activation_bits
     counts["product_register_bits"] = counts["macs"] * machine.array.multiplier_latency_cycles * product_bits
     counts["accumulator_adds"] = adds - (sums if first else 0)

@@ -50,9 +50,9 @@ def _too_wide(graph: Graph, node: Node, machine: Machine) -> list[str]:
     return [
         f"{node.name} has {found} {what}, and the processing elements take {legal}"
         for what, found, legal in pairs
-        if not _holds(legal, found)
+        if not _holds(legal, found, machine.pe.split_operands)
     ]
 
 
-def _holds(wide: QType, narrow: QType) -> bool:
-    return wide.min <= narrow.min and narrow.max <= wide.max
+def _holds(wide: QType, narrow: QType, in_digits: bool) -> bool:
+    return in_digits or (wide.min <= narrow.min and narrow.max <= wide.max)

@@ -121,8 +121,8 @@ def array_tiles(op: FlowOp, mapping: ArrayMapping) -> Iterator[tuple[ArrayTile, 
                 yield ArrayTile(g, b, oh, ow, n, k), k[0] == 0, k[1] == depth
 
 
-def k_folds(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[Range]:
-    """The stretches of the reduction that one fold adds up, in the order in which the accumulator takes them.
+def k_tiles(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[list[Range]]:
+    """The stretches of the reduction that one fold adds up, tile by tile, in the order in which they are added.
 
     Parameters
     ----------
@@ -130,10 +130,15 @@ def k_folds(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[Range]:
         Positions that the array's rows take: as many, times the products that a PE makes at a time.
     """
     size = op.sizes
-    depth = size["c"] * size["kh"] * size["kw"]
+    tiles = cut(size["c"] * size["kh"] * size["kw"], mapping.k)
     if mapping.dataflow == "output_stationary":
-        return cut(depth, mapping.k)
-    return [(k0 + low, k0 + high) for k0, k1 in cut(depth, mapping.k) for low, high in cut(k1 - k0, rows)]
+        return [[tile] for tile in tiles]
+    return [[(k0 + low, k0 + high) for low, high in cut(k1 - k0, rows)] for k0, k1 in tiles]
+
+
+def k_folds(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[Range]:
+    """All stretches of ``k_tiles``, one after another."""
+    return [fold for tile in k_tiles(op, mapping, rows) for fold in tile]
 
 
 def vector_tiles(op: FlowOp, mapping: VectorMapping) -> Iterator[dict[str, Range]]:
@@ -157,4 +162,5 @@ def fold_shape(dataflow: str, tile: ArrayTile, array: ArraySpec, step: Step) -> 
         "input_stationary": (along_k, tile.pixels, tile.channels),
         "output_stationary": (tile.pixels, tile.channels, along_k),
     }[dataflow]
-    return tile.groups * ceil(down / array.rows) * ceil(across / array.columns), stream * step.cycles
+    folds = step.turns * tile.groups * ceil(down / array.rows) * ceil(across / array.columns)
+    return folds, stream * step.cycles

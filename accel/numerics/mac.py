@@ -15,10 +15,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from accel.numerics.digits import Pass, PassFold
 from accel.numerics.encoding import IntArray
 
 Int64Array = npt.NDArray[np.int64]
-Folds = Sequence[npt.NDArray[np.integer]]
+Folds = Sequence[npt.NDArray[np.integer] | PassFold]
 Overflow = Literal["wrap", "saturate"]
 
 
@@ -93,6 +94,35 @@ def safe_bits(weight: IntArray, bias: IntArray | None, x_min: int, x_max: int) -
     return bits_for(low, high)
 
 
+def safe_bits_in_passes(weight: IntArray, bias: IntArray | None, turns: Sequence[Pass]) -> tuple[int, int]:
+    """Widths that no sum of any pass, and no sum of all passes so far, exceeds, in whatever order products are added.
+
+    Parameters
+    ----------
+    weight, bias
+        As for ``safe_bits``.
+
+    Returns
+    -------
+    tuple
+        Bits of the sums of a pass, and of the accumulators.
+    """
+    wide = weight.reshape(len(weight), -1)
+    low, high = np.zeros(len(wide), np.int64), np.zeros(len(wide), np.int64)
+    partial_bits = 1
+    for turn in turns:
+        part, domain = turn.weight.of(wide).astype(np.int64), turn.activation.qtype
+        positive = np.maximum(part, 0).sum(axis=1)
+        negative = part.sum(axis=1) - positive
+        pass_low = positive * domain.min + negative * domain.max
+        pass_high = positive * domain.max + negative * domain.min
+        partial_bits = max(partial_bits, bits_for(int(pass_low.min(initial=0)), int(pass_high.max(initial=0))))
+        low, high = low + (pass_low << turn.shift), high + (pass_high << turn.shift)
+    shift = np.zeros_like(low) if bias is None else bias.astype(np.int64)
+    low, high = np.minimum(low, low + shift), np.maximum(high, high + shift)
+    return partial_bits, bits_for(int(low.min(initial=0)), int(high.max(initial=0)))
+
+
 def _sum_range(weight: IntArray, bias: IntArray | None, x_min: int, x_max: int) -> tuple[int, int]:
     """Bounds of every sum on the way to ``weight @ x + bias``, over all rows of ``weight``."""
     wide = weight.reshape(len(weight), -1).astype(np.int64)
@@ -139,7 +169,7 @@ def accumulate(
     accumulator
         None: wide enough for anything.
     folds
-        Which k are added in which order: each of 0 .. K-1 once. None: one fold, in order.
+        Which k are added in which order: each of 0 .. K-1 once, or once in each pass. None: one fold, in order.
 
     Returns
     -------
@@ -151,8 +181,9 @@ def accumulate(
     from accel.numerics.sequential import accumulate_in_order
 
     order = [np.arange(len(weight))] if folds is None else list(folds)
-    if not np.array_equal(np.sort(np.concatenate(order)), np.arange(len(weight))):
-        raise ValueError(f"folds do not name each of the {len(weight)} products once")
+    for turn, positions in _by_pass(order).items():
+        if not np.array_equal(np.sort(np.concatenate(positions)), np.arange(len(weight))):
+            raise ValueError(f"folds do not name each of the {len(weight)} products once{' in a pass' if turn else ''}")
     shift = np.zeros(weight.shape[1], np.int64) if bias is None else bias.astype(np.int64)
     return accumulate_in_order(x, weight, shift, accumulator, order)
 
@@ -163,10 +194,23 @@ def _fits(x: IntArray, weight: IntArray, bias: IntArray | None, accumulator: Acc
         return bias is None or safe_bits(np.zeros((len(bias), 1), np.int8), bias, 0, 0) <= accumulator.bits
     x_min, x_max = int(x.min()), int(x.max())
     rows = weight.T
+    turns = [turn for turn in _by_pass(folds or ()) if turn is not None]
+    if turns:
+        partial_bits, bits = safe_bits_in_passes(rows, bias, turns)
+        return partial_bits <= accumulator.partial_sum_bits and bits <= accumulator.bits
     if safe_bits(rows, bias, x_min, x_max) > accumulator.bits:
         return False
-    parts = [rows] if folds is None else [rows[:, fold] for fold in folds]
+    parts = [rows] if folds is None else [rows[:, fold] for fold in folds if not isinstance(fold, PassFold)]
     return all(safe_bits(part, None, x_min, x_max) <= accumulator.partial_sum_bits for part in parts)
+
+
+def _by_pass(folds: Folds) -> dict[Pass | None, list[IntArray]]:
+    """The folds' positions along K, pass by pass; None: operands that go through whole."""
+    found: dict[Pass | None, list[IntArray]] = {}
+    for fold in folds:
+        turn, positions = (fold.turn, fold.positions) if isinstance(fold, PassFold) else (None, fold)
+        found.setdefault(turn, []).append(positions)
+    return found
 
 
 def _exact(x: IntArray, weight: IntArray, bias: IntArray | None) -> Int64Array:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numba
 import numpy as np
 
+from accel.numerics.digits import PassFold
 from accel.numerics.encoding import IntArray
-from accel.numerics.mac import Accumulator, Int64Array
+from accel.numerics.mac import Accumulator, Folds, Int64Array
 
 
 def accumulate_in_order(
-    x: IntArray, weight: IntArray, bias: Int64Array, accumulator: Accumulator, folds: Sequence[IntArray]
+    x: IntArray, weight: IntArray, bias: Int64Array, accumulator: Accumulator, folds: Folds
 ) -> tuple[Int64Array, int]:
     """What ``mac.accumulate`` promises, without looking for a shortcut."""
-    order = np.concatenate(folds).astype(np.int64)
-    ends = np.cumsum([len(fold) for fold in folds]).astype(np.int64)
+    operands = [_operands(x, weight, fold) for fold in folds]
     sums = np.empty((len(x), weight.shape[1]), np.int64)
     overflows = np.zeros(len(x), np.int64)
     _kernel(
-        np.ascontiguousarray(x[:, order].astype(np.int64)),
-        np.ascontiguousarray(weight[order].astype(np.int64)),
+        np.ascontiguousarray(np.concatenate([moving for moving, _ in operands], axis=1).astype(np.int64)),
+        np.ascontiguousarray(np.concatenate([held for _, held in operands]).astype(np.int64)),
         bias,
-        ends,
+        np.cumsum([len(held) for _, held in operands]).astype(np.int64),
+        np.array([fold.turn.shift if isinstance(fold, PassFold) else 0 for fold in folds], np.int64),
         accumulator.products,
         accumulator.partial_sum_bits,
         accumulator.bits,
@@ -32,6 +31,14 @@ def accumulate_in_order(
         overflows,
     )
     return sums, int(overflows.sum())
+
+
+def _operands(x: IntArray, weight: IntArray, fold: IntArray | PassFold) -> tuple[IntArray, IntArray]:
+    """(M, k) and (k, N) that a fold multiplies."""
+    if isinstance(fold, PassFold):
+        turn, positions = fold.turn, fold.positions
+        return turn.activation.of(x[:, positions]), turn.weight.of(weight[positions])
+    return x[:, fold], weight[fold]
 
 
 @numba.njit(cache=True, inline="always")
@@ -50,6 +57,7 @@ def _kernel(
     weight: Int64Array,
     bias: Int64Array,
     ends: Int64Array,
+    shifts: Int64Array,
     products: int,
     partial_bits: int,
     bits: int,
@@ -63,7 +71,7 @@ def _kernel(
         total = np.zeros(columns, np.int64)
         count = 0
         start = 0
-        for end in ends:
+        for fold, end in enumerate(ends):
             partial[:] = 0
             for k in range(start, end, products):
                 for n in range(columns):
@@ -74,7 +82,7 @@ def _kernel(
                     count += value != kept
                     partial[n] = kept
             for n in range(columns):
-                value = total[n] + partial[n]
+                value = total[n] + (partial[n] << shifts[fold])
                 kept = _fit(value, bits, wraps)
                 count += value != kept
                 total[n] = kept

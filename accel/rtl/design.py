@@ -136,6 +136,7 @@ def design_of(
 
 def check_covered(machine: Machine) -> None:
     """Refuse by name what the RTL has no module for."""
+    check_pes(machine)
     if machine.vector.requantizer not in REQUANTIZERS:
         raise AccelError(
             f"{machine.name}: vector.requantizer {machine.vector.requantizer} is not in the RTL, "
@@ -147,9 +148,14 @@ def check_covered(machine: Machine) -> None:
 def check_pes(machine: Machine) -> None:
     """Refuse PEs of which neither the RTL nor the simulated registers show the inside."""
     pe = machine.pe
-    if pe.multiplier == "parallel" and pe.products == 1:
+    if pe.multiplier != "parallel":
+        found = f"pe.multiplier {pe.multiplier}"
+    elif pe.products > 1:
+        found = f"pe.products {pe.products}"
+    elif pe.split_operands:
+        found = "pe.split_operands"
+    else:
         return
-    found = f"pe.multiplier {pe.multiplier}" if pe.multiplier != "parallel" else f"pe.products {pe.products}"
     raise AccelError(
         f"{machine.name}: {found} is not in the RTL, whose PEs make one product of their own widths a cycle",
         hint="take a machine with a parallel multiplier and one product, or leave out the RTL and waveforms",

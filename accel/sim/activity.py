@@ -62,8 +62,9 @@ def check_counted(machine: Machine) -> None:
         The multiplier is not parallel, or makes several products at a time.
     """
     pe = machine.pe
-    if pe.multiplier != "parallel" or pe.products > 1:
-        found = f"multiplier {pe.multiplier}" if pe.multiplier != "parallel" else f"products {pe.products}"
+    if pe.multiplier != "parallel" or pe.products > 1 or pe.split_operands:
+        found = "split_operands" if pe.split_operands else f"products {pe.products}"
+        found = found if pe.multiplier == "parallel" else f"multiplier {pe.multiplier}"
         raise AccelError(
             f"{machine.name}: toggled bits are not counted for pe.{found}, only for parallel multipliers that make one "
             "product at a time",

@@ -176,6 +176,7 @@ def compute_tile(
     safe: bool,
     threads: int = 1,
     products: int = 1,
+    shift: int = 0,
 ) -> ArrayCounts:
     """Step the folds of one tile, and leave their sums in the accumulator buffer.
 
@@ -209,6 +210,8 @@ def compute_tile(
         Cores to use.
     products
         Neighbours along k that a PE multiplies at a time.
+    shift
+        By which sums are moved to the left before they join the accumulators, up to 30 bits.
     """
     m, n = accumulators.shape
     layout = moving_layout(timing, m, len(other), n, products)
@@ -222,8 +225,8 @@ def compute_tile(
     results = m if timing.dataflow == "input_stationary" else n
     steps = kernels.Folds(layout.array_rows, layout.period, layout.row_step, layout.column_step, products)
     overflow = EXACT if safe else OVERFLOW[arithmetic.overflow]
-    fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits)
-    partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe)
+    fit = kernels.Fit(overflow, arithmetic.partial_sum_bits, arithmetic.accumulator_bits, shift)
+    partial, accumulator = _lane_types(arithmetic, lines, other, accumulators, safe, shift)
 
     moving = lines[:, 0] if products == 1 else lines
     strips = _strips(results, timing.columns)
@@ -264,7 +267,7 @@ def compute_tile(
 
 
 def _lane_types(
-    arithmetic: Sums, lines: IntArray, other: IntArray, accumulators: IntArray, safe: bool
+    arithmetic: Sums, lines: IntArray, other: IntArray, accumulators: IntArray, safe: bool, shift: int
 ) -> tuple[IntArray, IntArray]:
     """Examples of the types in which the array and the accumulators add, wide enough that no addition itself overflows.
 
@@ -275,7 +278,8 @@ def _lane_types(
         return (small, small) if accumulators.dtype == np.int32 else (large, large)
     products_fit = np.uint16 not in (lines.dtype, other.dtype)
     partial = small if arithmetic.partial_sum_bits <= 31 and products_fit else large
-    return partial, small if partial is small and arithmetic.accumulator_bits <= 31 else large
+    narrow = max(arithmetic.accumulator_bits, arithmetic.partial_sum_bits + shift) <= 31
+    return partial, small if partial is small and narrow else large
 
 
 def _strips(columns: int, array_columns: int) -> IntArray:

@@ -45,6 +45,8 @@ class Fit(NamedTuple):
     """EXACT, WRAP or SATURATE."""
     partial_sum_bits: int
     accumulator_bits: int
+    shift: int
+    """By which the array's sums are moved before they join the accumulators."""
 
 
 @compiled
@@ -116,7 +118,7 @@ def _hand_over(
             continue
         if 0 <= first_result + r < results:
             at = (first_result + r) * columns + column + i
-            total = np.int64(held[r * LANES + i]) + (np.int64(0) if first else np.int64(out[at]))
+            total = (np.int64(held[r * LANES + i]) << fit.shift) + (np.int64(0) if first else np.int64(out[at]))
             kept = keep(total, fit.overflow, fit.accumulator_bits)
             lost += kept != total
             out[at] = kept
@@ -181,7 +183,7 @@ def step_operand_stays(
     partial = _aligned((used_rows + 1) * pitch, partial_type)
     accumulator = _aligned(period * LANES, accumulator_type)
     current = _aligned(used_rows * products * LANES, held)
-    ones = np.ones(LANES, held.dtype)
+    moved = np.full(LANES, 1 << fit.shift, np.int32)
     lost = 0
 
     for strip in range(strips.shape[0]):
@@ -207,7 +209,7 @@ def step_operand_stays(
                 arrived = _cyclic(arrived + 1, period)
                 at = arrived * LANES
                 below = used_rows * pitch + slot
-                lost += step_row(accumulator, at, at, partial, below, ones, 0, fit.overflow, fit.accumulator_bits)
+                lost += step_row(accumulator, at, at, partial, below, moved, 0, fit.overflow, fit.accumulator_bits)
             now = clock % column_step * length + length - LANES - clock // column_step
             lowest = min(used_rows - 1, clock // row_step)
             highest = max(0, (clock - busy) // row_step + 1)

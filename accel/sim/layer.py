@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import cpu_count
 from typing import Any
 
@@ -16,8 +16,9 @@ from accel.flow.ir import FlowOp, Region
 from accel.graph.ir import Conv, Linear, Tensor
 from accel.mapping.mapping import ArrayMapping, ArrayTile, k_folds
 from accel.mapping.program import Compute, Layer
+from accel.numerics.digits import Digit
 from accel.numerics.encoding import IntArray
-from accel.numerics.mac import bits_for, fold_zero_point, safe_bits, saturate, wrap
+from accel.numerics.mac import bits_for, fold_zero_point, safe_bits, safe_bits_in_passes, saturate, wrap
 from accel.numerics.requantize import REQUANTIZERS, Requantizer, multiplier
 from accel.result import AccumulatorUse, Activity
 from accel.sim.activity import OperandWidths, tile_activity
@@ -87,10 +88,12 @@ class ArrayLayer:
         groups = op.sizes["g"]
         pe, domain = machine.pe, source.qtype
         step = pe.step(body.weight.qtype, domain)
-        safe_total = safe_bits(rows, bias, domain.min, domain.max)
+        bits_safe = safe_total = safe_bits(rows, bias, domain.min, domain.max)
         # A bound on any sum of any of the products covers every fold's; only if it is too wide are folds looked at.
         safe_folds = safe_bits(rows, None, domain.min, domain.max)
-        if safe_folds > pe.partial_sum_bits:
+        if step.passes:
+            safe_folds, safe_total = safe_bits_in_passes(rows, bias, step.passes)
+        elif safe_folds > pe.partial_sum_bits:
             folds = k_folds(op, mapping, machine.array.rows * step.products)
             safe_folds = max(safe_bits(rows[:, low:high], None, domain.min, domain.max) for low, high in folds)
         return cls(
@@ -104,7 +107,7 @@ class ArrayLayer:
             scale=scale.reshape(groups, -1),
             source=source,
             tensors=tensors,
-            bits_safe=safe_total,
+            bits_safe=bits_safe,
             safe=safe_total <= pe.accumulator_bits and safe_folds <= pe.partial_sum_bits,
         )
 
@@ -136,33 +139,40 @@ class ArrayLayer:
         """
         tile = compute.tile
         for group in range(tile.groups):
-            key = (group, tile.k, tile.b, tile.oh, tile.ow)
-            if key not in streams:
-                streams[key] = self._activation_operand(tile, group, image, box)
-            activations, held = streams[key], weights[group]
-            if self.timing.dataflow == "input_stationary":
-                activations, held = self._layout(tile).fill(held), activations
-            counts = compute_tile(
-                self.timing,
-                self.sums,
-                activations,
-                held,
-                sums[group],
-                first=compute.first,
-                safe=self.safe,
-                threads=_THREADS,
-                products=self.step.products,
-            )
+            for number, turn in enumerate(self.step.passes or (None,)):
+                digit = None if turn is None else turn.activation
+                key = (group, digit, tile.k, tile.b, tile.oh, tile.ow)
+                if key not in streams:
+                    streams[key] = self._activation_operand(tile, group, image, box, digit)
+                activations, held = streams[key], weights[group] if turn is None else turn.weight.of(weights[group])
+                if self.timing.dataflow == "input_stationary":
+                    activations, held = self._layout(tile).fill(held), activations
+                counts = compute_tile(
+                    self.timing,
+                    self.sums,
+                    activations,
+                    held,
+                    sums[group],
+                    first=compute.first and number == 0,
+                    safe=self.safe,
+                    threads=_THREADS,
+                    products=self.step.products,
+                    shift=0 if turn is None else turn.shift,
+                )
+                seen.overflows += counts.overflows
+                seen.pe_cycles_stepped += counts.pe_cycles_stepped
             if seen.activity is not None:
                 seen.activity += self._toggles(tile, group, image, box, weights[group])
-            seen.overflows += counts.overflows
-            seen.pe_cycles_stepped += counts.pe_cycles_stepped
 
-    def _activation_operand(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> Array:
+    def _activation_operand(
+        self, tile: ArrayTile, group: int, image: IntArray, box: Region, digit: Digit | None
+    ) -> Array:
         """The tile's activations as the array takes them: lines that move right, or a (k, pixels) matrix that stays."""
-        if self.timing.dataflow == "input_stationary":
-            return self.activation_matrix(tile, group, image, box)
         part, window = self._channels_of(group, tile, image, box), self._window(tile, box)
+        if digit is not None:
+            part, window = digit.of(part), replace(window, padding=digit.of(np.array(window.padding)).item())
+        if self.timing.dataflow == "input_stationary":
+            return image_matrix(part, window, tile.k)
         return image_lines(part, window, tile.k, self._layout(tile), self.timing.dataflow)
 
     def _layout(self, tile: ArrayTile) -> LineLayout:

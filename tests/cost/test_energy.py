@@ -23,9 +23,7 @@ TECHNOLOGY = load_technology("45nm")
 ARRAY_PARTS = ("mac_pj", "registers_pj")
 
 counts = st.integers(0, 10**12)
-any_actions = st.builds(Actions, **{field.name: counts for field in dataclasses.fields(Actions)})
-# A PE adds at least one product at a time.
-actions = any_actions.map(lambda drawn: dataclasses.replace(drawn, sum_adds=min(drawn.sum_adds, drawn.macs)))
+actions = st.builds(Actions, **{field.name: counts for field in dataclasses.fields(Actions)})
 
 
 def with_pe(**changes: object) -> Machine:
@@ -93,8 +91,9 @@ def test_the_total_is_the_sum_of_its_parts(counted: Actions, cycles: int) -> Non
     assert energy.total_pj == pytest.approx(math.fsum(parts.values()))
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Actions)])
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Actions) if field.name != "macs"])
 def test_no_action_is_free_and_each_belongs_to_one_part(field: str) -> None:
+    """A MAC is its multiplication and its additions, which are counted by themselves."""
     energy = dataclasses.asdict(energy_of(Actions(**{field: 1000}), 0, EDGE, TECHNOLOGY))
     assert sum(value > 0 for value in energy.values()) == 1
 

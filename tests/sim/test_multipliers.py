@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from accel.arch.multiplier import SERIAL_DATAFLOWS
 from accel.arch.rules import product_bits
 from accel.arch.timing import ArrayTiming
+from accel.errors import AccelError
 from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.numerics.digits import PassFold, passes
+from accel.numerics.mac import Accumulator, accumulate
 from accel.numerics.qtype import QType
 from accel.sim.simulate import estimate_cycles
 from tests.conftest import Ran
@@ -44,6 +47,47 @@ def test_integers_are_the_golden_model_s(data: st.DataObject) -> None:
         pe={"multiplier": multiplier, "products": products, "partial_sum_bits": least if narrow else 32},
     )
     check(net, arch)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_wider_operands_in_passes(data: st.DataObject) -> None:
+    """Operands of up to 9 bits on PEs of 2 to 5, digit by digit: the golden model's integers, and its overflows."""
+    multiplier = data.draw(st.sampled_from(["parallel", "parallel", "bit_serial"]))
+    products = data.draw(st.sampled_from([1, 1, 3]))
+    types = st.builds(QType, st.integers(1, 9), st.booleans())
+    activation, weight = data.draw(types), data.draw(types)
+    weight_bits, activation_bits = data.draw(st.integers(2, 5)), data.draw(st.integers(2, 5))
+    least = max(8, weight_bits + activation_bits + 1 + (products - 1).bit_length())
+    narrow = data.draw(st.booleans())
+    net = residual_network(seed=data.draw(st.integers(0, 99)), qtype=activation, weight_qtype=weight)
+    arch = machine(
+        dataflow=data.draw(st.sampled_from(SERIAL_DATAFLOWS.get(multiplier, DATAFLOWS))),
+        activation=str(QType(activation_bits, activation.signed)),
+        weight=str(QType(weight_bits, weight.signed)),
+        accumulator_bits=least + data.draw(st.integers(0, 6)) if narrow else 32,
+        overflow=data.draw(st.sampled_from(["wrap", "saturate"])),
+        buffers=(4096, 4096, 4096),
+        pe={
+            "multiplier": multiplier,
+            "products": products,
+            "split_operands": True,
+            "partial_sum_bits": least if narrow else 32,
+        },
+    )
+    check(net, arch)
+
+
+def test_passes_that_wrap_lose_nothing_that_fits() -> None:
+    """-100 * 100 in nibbles: 12 * 4 - 7 * 4 * 16 + 12 * 6 * 16 - 7 * 6 * 256 = -10000."""
+    turns = passes(QType(8, signed=True), QType(8, signed=True), 4, 4)
+    x, w = np.array([[100]]), np.array([[-100]])
+    folds = [PassFold(np.arange(1), turn) for turn in turns]
+    assert [int(turn.weight.of(w)[0, 0]) * int(turn.activation.of(x)[0, 0]) for turn in turns] == [48, -28, 72, -42]
+    assert accumulate(x, w, None, Accumulator(9, 15, "wrap"), folds)[0].item() == -10000
+    # 13 bits hold -4096 to 4095: 48, 48 - 448 = -400, -400 + 1152 = 752, 752 - 10752 = -10000, which saturates.
+    sums, overflows = accumulate(x, w, None, Accumulator(9, 13, "saturate"), folds)
+    assert (sums.item(), overflows) == (-4096, 1)
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
@@ -81,6 +125,36 @@ def test_compute_cycles_by_hand(dataflow: str) -> None:
     assert cycles(("int4", "int4"), dataflow, multiplier="composable") == parallel // 4
     assert cycles(("int2", "int8"), dataflow, multiplier="composable") == parallel // 4
     assert cycles(("int2", "int2"), dataflow, multiplier="composable") == parallel // 16
+
+
+def test_passes_by_hand() -> None:
+    """int8 x int8 on 4 x 4 bits: two digits each, four passes; on 4 x 8 bits two."""
+    net = Builder(0)
+    net.conv(net.input(1, 64, 6, 6), 16, kernel=(1, 1), pads=(0, 0, 0, 0))
+    for weight_bits, activation_bits, turns in ((4, 4, 4), (4, 8, 2), (8, 3, 3), (8, 8, 1)):
+        arch = machine(
+            weight=f"int{weight_bits}",
+            activation=f"int{activation_bits}",
+            buffers=(1 << 16,) * 3,
+            bandwidth="4096 B/cycle",
+            width="4096 B/cycle",
+            pe={"split_operands": True},
+        )
+        program = compile_graph(fit_to_machine(net.graph(), arch), arch)
+        (spent,) = estimate_cycles(program, arch)
+        assert spent.compute == turns * 16 * 4 * 36
+        (layer,) = program.layers
+        macs = 64 * 16 * 36
+        assert (layer.actions.macs, layer.actions.multiplier_operations) == (macs, turns * macs)
+        # 16 folds along k, in each pass; all sums but the first of each result are added to another.
+        assert layer.actions.accumulator_adds == (turns * 16 - 1) * 16 * 36
+
+
+def test_a_layer_that_is_too_wide_is_refused_unless_operands_are_split() -> None:
+    net = Builder(0)
+    net.conv(net.input(1, 4, 6, 6), 6)
+    with pytest.raises(AccelError, match="conv0 has int8 weights, and the processing elements take int4"):
+        fit_to_machine(net.graph(), machine(weight="int4"))
 
 
 def test_both_operands_bit_by_bit() -> None:
