@@ -169,6 +169,7 @@ def test_names_of_the_galleries_complete() -> None:
         "edge-32x32-int4",
         "edge-32x32-is",
         "edge-32x32-os",
+        "edge-32x32-serial",
         "edge-32x32-uint8",
     ]
     assert _network_names("mob") == ["mobilenetv2"]
