@@ -185,7 +185,7 @@ def test_what_only_parallel_pes_have(
     assert found in ran.err
 
 
-@pytest.mark.parametrize("arch", ["edge-32x32-serial", "bit-fusion-16x32", "bismo-8x8"])
+@pytest.mark.parametrize("arch", ["edge-32x32-serial", "bit-fusion-16x32", "bismo-8x8", "llsq-32x32"])
 def test_gallery(arch: str, accel: Callable[..., Ran]) -> None:
     assert accel("verify", "digits-resnet8", "--arch", arch).code == 0
 
