@@ -66,15 +66,41 @@ def test_area_is_near_what_the_rtl_synthesizes_to(sum_bits: int, synthesized_um2
 
 
 @pytest.mark.parametrize(
+    ("requantizer", "sum_bits", "synthesized_um2"),
+    [
+        ("q31_double_rounding", 32, 9114),
+        ("q31_floor_nudge", 32, 8996),
+        ("q31_half_away", 32, 8481),
+        ("q31_half_up", 32, 8366),
+        ("mantissa16_half_away", 16, 2528),
+        ("mantissa16_half_away", 32, 4529),
+        ("mantissa16_half_away", 64, 8439),
+        ("mantissa8_half_away", 32, 2608),
+        ("shared_exponent8", 32, 2541),
+        ("shift_rne", 32, 1150),
+        ("shift_floor", 32, 1035),
+        ("shift_half_up", 32, 1074),
+    ],
+)
+def test_area_of_integer_units_is_near_it_too(requantizer: str, sum_bits: int, synthesized_um2: float) -> None:
+    """sa_requantize_fixed_point with yosys 0.23 for the NanGate 45 nm library."""
+    found = requantizer_parts(with_bits(sum_bits, requantizer=requantizer)).um2(TECHNOLOGY)
+    assert found == pytest.approx(synthesized_um2, rel=0.25)
+
+
+@pytest.mark.parametrize(
     ("requantizer", "parts"),
     [
-        # A product of 47 bits. Adders: bias 33, rounding, zero point and two comparisons of 10. Multiplexers: 47 bits
-        # shifted by up to 63 places (6 rows), twice 47 for what is lost, three choices of 10. Registers: the sum and
-        # 15 + 6 bits, the product and 6, steps, value.
-        ("mantissa16_half_away", Parts((32, 15), 33 + 40, 6 * 47 + 2 * 47 + 30, 53 + 53 + 10 + 8)),
+        # A product of 47 bits. Adders: bias 33, the sign's share 16, rounding, zero point and two comparisons of 10.
+        # Multiplexers: 47 bits shifted by up to 63 places (6 rows), twice 47 for what is lost, three choices of 10.
+        # Registers: the sum and 15 + 6 bits, the product and 6, steps, value.
+        ("mantissa16_half_away", Parts((32, 15), 33 + 16 + 40, 6 * 47 + 2 * 47 + 30, 53 + 53 + 10 + 8)),
         # A product of 63 bits, rounded once more, its places shifted by at most 31 first, and counted off the rest.
-        ("q31_floor_nudge", Parts((32, 31), 33 + 64 + 12 + 40, 5 * 63 + 6 * 63 + 30, 69 + 69 + 10 + 8)),
-        ("q31_double_rounding", Parts((32, 31), 33 + 64 + 12 + 40, 5 * 63 + 6 * 63 + 2 * 63 + 30, 69 + 69 + 10 + 8)),
+        ("q31_floor_nudge", Parts((32, 31), 33 + 32 + 64 + 12 + 40, 5 * 63 + 6 * 63 + 30, 69 + 69 + 10 + 8)),
+        (
+            "q31_double_rounding",
+            Parts((32, 31), 33 + 32 + 64 + 12 + 40, 5 * 63 + 6 * 63 + 2 * 63 + 30, 69 + 69 + 10 + 8),
+        ),
         # No rounding, and so steps without a carry.
         ("shift_floor", Parts(None, 33 + 30, 6 * 32 + 30, 38 + 38 + 9 + 8)),
         ("shift_rne", Parts(None, 33 + 40, 6 * 32 + 2 * 32 + 30, 38 + 38 + 10 + 8)),

@@ -68,11 +68,14 @@ module sa_requantize_fixed_point #(
         if (FACTOR_BITS == 0) begin : g_no_factor
             always_ff @(posedge clk) product <= total;
         end else begin : g_factor
-            // A sign bit of 0 in front of the factor; the product needs none of the bit that it brings.
-            wire signed [FACTOR_BITS:0] factor = {1'b0, scale_1[FACTOR_BITS-1:0]};
-            wire signed [PRODUCT_BITS:0] wide = (PRODUCT_BITS + 1)'(total) * (PRODUCT_BITS + 1)'(factor);
-            wire unused_sign = wide[PRODUCT_BITS];
-            always_ff @(posedge clk) product <= wide[PRODUCT_BITS-1:0];
+            // The sign counts -2^(ACCUMULATOR_BITS-1); what is below it is multiplied without signs. The mapper of yosys
+            // takes minutes over a wide product of signed operands, and seconds over this one.
+            localparam int BELOW_SIGN = ACCUMULATOR_BITS - 1;
+            wire [FACTOR_BITS-1:0] factor = scale_1[FACTOR_BITS-1:0];
+            wire [PRODUCT_BITS-2:0] unsigned_product = (PRODUCT_BITS - 1)'(total[BELOW_SIGN-1:0])
+                * (PRODUCT_BITS - 1)'(factor);
+            wire [FACTOR_BITS-1:0] excess = total[BELOW_SIGN] ? factor : '0;
+            always_ff @(posedge clk) product <= {1'b0, unsigned_product} - {1'b0, excess, {BELOW_SIGN{1'b0}}};
         end
     endgenerate
 
