@@ -1,4 +1,4 @@
-"""Integer types in a machine file: ``int8``, ``uint4``."""
+"""Integer types in a machine file: ``int8``, ``uint4``, ``bipolar``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accel.arch.units import shown
 from accel.numerics.qtype import QType
 
 WIDEST_BITS = 16
-LEGAL = f"int1 to int{WIDEST_BITS} or uint1 to uint{WIDEST_BITS}"
+LEGAL = f"int1 to int{WIDEST_BITS}, uint1 to uint{WIDEST_BITS} or bipolar"
 
 
 class PeTypeRule:
@@ -28,7 +28,7 @@ class PeTypeRule:
     ) -> JsonSchemaValue:
         return {
             "type": "string",
-            "enum": [f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, WIDEST_BITS + 1)],
+            "enum": [f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, WIDEST_BITS + 1)] + ["bipolar"],
         }
 
 

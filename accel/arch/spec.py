@@ -115,8 +115,10 @@ class ArraySpec(Spec):
 class PeSpec(Spec):
     """A processing element: a multiplier, an adder and their registers."""
 
-    weight: PeType = Field(description="Type of a weight in the array, int1 to int16 or uint1 to uint16.")
-    activation: PeType = Field(description="Type of an activation in the array, int1 to int16 or uint1 to uint16.")
+    weight: PeType = Field(description="Type of a weight in the array, int1 to int16, uint1 to uint16 or bipolar.")
+    activation: PeType = Field(
+        description="Type of an activation in the array, int1 to int16, uint1 to uint16 or bipolar."
+    )
     accumulator_bits: int = Field(ge=8, le=64, description="Width of a sum in the accumulator buffer (signed).")
     partial_sum_bits: int = Field(
         default_factory=lambda fields: fields.get("accumulator_bits", 64),

@@ -162,7 +162,9 @@ def layer_output(graph: Graph, node: Node, sums: IntArray, requantizer: str = "f
     op, source, out = node.op, graph.tensors[node.inputs[0]], graph.tensors[node.output]
     assert isinstance(op, Conv | Linear)
     y: Array
-    if out.qtype is None:
+    if out.qtype is not None and out.qtype.bipolar:
+        y = bipolar_output(op, sums)
+    elif out.qtype is None:
         y = sums.astype(np.float32) * (np.float32(source.scale) * op.weight.scale)
     else:
         scale = multiplier(source.scale, op.weight.scale, out.scale)
@@ -172,6 +174,12 @@ def layer_output(graph: Graph, node: Node, sums: IntArray, requantizer: str = "f
         batch, channels, height, width = out.shape
         return np.ascontiguousarray(y.reshape(batch, height, width, channels).transpose(0, 3, 1, 2))
     return y.reshape(out.shape)
+
+
+def bipolar_output(op: Conv | Linear, sums: IntArray) -> Array:
+    """The signs of final sums, clamped: scales are positive, so nothing has to be scaled."""
+    signs = elementwise.sign(sums)
+    return signs if op.clamp is None else np.clip(signs, *op.clamp)
 
 
 def _accumulator_use(graph: Graph, node: Node, sums: Int64Array, overflows: int) -> AccumulatorUse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any, assert_never
 
@@ -29,7 +29,7 @@ from accel.graph.ir import (
 )
 from accel.graph.onnx.session import run_with_all_outputs
 from accel.graph.rebase import from_file, to_file
-from accel.numerics.elementwise import Sum
+from accel.numerics.elementwise import Sum, sign
 from accel.numerics.pool import Mean, pad
 
 Array = npt.NDArray[Any]
@@ -62,14 +62,21 @@ def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array
         feeds["x0"] = pad(feeds["x0"], node.op.pads, np.iinfo(feeds["x0"].dtype).min)
         if feeds["x0"].dtype.itemsize > 1:  # its kernel takes 8 bits or float32, which holds 16
             feeds["x0"] = feeds["x0"].astype(np.float32)
-    model = _Model()
-    _describe(model, node, sources, out)
+    model = _Model(_common_storage(sources[0], out) if isinstance(node.op, Conv | Linear) else None)
+    if model.storage is not None:
+        feeds["x0"] = feeds["x0"].astype(model.storage)
+    is_bipolar = out.qtype is not None and out.qtype.bipolar
+    # The signs of a product or mean are those of the real numbers that it would be without its output's scale.
+    reals = is_bipolar and isinstance(node.op, Conv | Linear | AveragePool)
+    _describe(model, node, sources, replace(out, qtype=None) if reals else out)
     try:
         values = run_with_all_outputs(model.build(feeds), feeds)
     except Exception:  # onnxruntime raises a class of its own for each status code
         return None
     y = values["y"]
-    if out.qtype is not None:
+    if is_bipolar and y.dtype == np.float32:
+        y = sign(y)
+    elif out.qtype is not None:
         y = from_file(out, np.clip(y, out.qtype.min + out.file_offset, out.qtype.max + out.file_offset))
     if isinstance(node.op, Conv | Linear | Add | AveragePool) and node.op.clamp is not None:
         y = np.clip(y, *node.op.clamp)
@@ -99,6 +106,8 @@ def _is_wide(op: Conv | Linear, source: Tensor, out: Tensor) -> bool:
 
 @dataclass(slots=True)
 class _Model:
+    storage: np.dtype[Any] | None = None
+    """Of all activations; None: each tensor's own."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
@@ -111,12 +120,19 @@ class _Model:
     def encoding(self, tensor: Tensor) -> list[str]:
         """Scale and zero point of a tensor, as in the file."""
         zero = to_file(tensor, np.array(tensor.zero_point, tensor.encoding.qtype.dtype))
-        return [self.constant(tensor.scale, np.float32), self.constant(zero, zero.dtype)]
+        return [self.constant(tensor.scale, np.float32), self.constant(zero, self.storage or zero.dtype)]
 
     def real(self, name: str, tensor: Tensor) -> str:
         """Dequantize the integers ``name``; the result's name."""
         self.add("DequantizeLinear", [name, *self.encoding(tensor)], f"{name}_real")
         return f"{name}_real"
+
+    def quantize(self, real: str, out: Tensor) -> None:
+        """Make y of a float32 tensor: integers, or, where a bipolar one comes of its signs, itself."""
+        if out.encoding.qtype.bipolar:
+            self.add("Identity", [real], "y")
+        else:
+            self.add("QuantizeLinear", [real, *self.encoding(out)], "y")
 
     def add(self, op_type: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> None:
         self.nodes.append(helper.make_node(op_type, inputs, [output], domain=domain, **attributes))
@@ -139,14 +155,14 @@ def _describe(model: _Model, node: Node, sources: list[Tensor], out: Tensor) -> 
         case Add(sum=Sum.OF_REALS):
             reals = [model.real(f"x{index}", sources[index]) for index in range(2)]
             model.add("Add", reals, "sum")
-            model.add("QuantizeLinear", ["sum", *model.encoding(out)], "y")
+            model.quantize("sum", out)
         case Add():
             operands = [text for index in range(2) for text in (f"x{index}", *model.encoding(sources[index]))]
             model.add("QLinearAdd", [*operands, *model.encoding(out)], "y", _MICROSOFT)
         case Concat() if max(part.bits for part in (*sources, out)) > _INTEGER_KERNEL_BITS:
             reals = [model.real(f"x{index}", part) for index, part in enumerate(sources)]
             model.add("Concat", reals, "joined", axis=op.axis)
-            model.add("QuantizeLinear", ["joined", *model.encoding(out)], "y")
+            model.quantize("joined", out)
         case Concat():
             parts = [text for index, part in enumerate(sources) for text in (f"x{index}", *model.encoding(part))]
             model.add("QLinearConcat", [*model.encoding(out), *parts], "y", _MICROSOFT, axis=op.axis)
@@ -161,15 +177,24 @@ def _describe(model: _Model, node: Node, sources: list[Tensor], out: Tensor) -> 
             model.add("DequantizeLinear", ["x0", *model.encoding(sources[0])], "real")
             bounds = [model.constant(low, np.float32), model.constant(high, np.float32)]
             model.add("Clip", ["real", *bounds], "clamped")
-            model.add("QuantizeLinear", ["clamped", *model.encoding(out)], "y")
+            model.quantize("clamped", out)
         case Quantize():
-            model.add("QuantizeLinear", ["x0", *model.encoding(out)], "y")
+            model.quantize("x0", out)
         case Dequantize():
             model.add("DequantizeLinear", ["x0", *model.encoding(sources[0])], "y")
         case Reshape():
             model.add("Reshape", ["x0", model.constant(out.shape, np.int64)], "y")
         case _:
             assert_never(op)
+
+
+def _common_storage(source: Tensor, out: Tensor) -> np.dtype[Any] | None:
+    """One byte that holds the file's integers of both tensors, which is what onnxruntime's products ask for."""
+    both = [tensor for tensor in (source, out) if tensor.qtype is not None]
+    low = min(tensor.encoding.qtype.min + tensor.file_offset for tensor in both)
+    high = max(tensor.encoding.qtype.max + tensor.file_offset for tensor in both)
+    limits = (np.iinfo(np.int8), np.iinfo(np.uint8))
+    return next((np.dtype(limit.dtype) for limit in limits if limit.min <= low and high <= limit.max), None)
 
 
 def _describe_product(model: _Model, op: Conv | Linear, source: Tensor, out: Tensor) -> None:
@@ -243,6 +268,6 @@ def _describe_mean(model: _Model, op: AveragePool, source: Tensor, out: Tensor) 
         case Mean.UNROUNDED:
             model.add("DequantizeLinear", ["x0", *encodings[:2]], "real")
             model.add("AveragePool", ["real"], "mean", **window)
-            model.add("QuantizeLinear", ["mean", *encodings[2:]], "y")
+            model.quantize("mean", out)
         case _:
             assert_never(op.mean)

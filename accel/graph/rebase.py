@@ -16,7 +16,8 @@ def rebase_activations(graph: Graph, signed: bool) -> Graph:
     """The same network with all activations signed (or unsigned): values and zero points move by half the range.
 
     ``q - zero_point`` stays what it was, so every result is the same integer, moved. Weights and biases do not change.
-    ``Tensor.file_offset`` says what to add to get the file's integers back.
+    ``Tensor.file_offset`` says what to add to get the file's integers back. Bipolar tensors stay: an array of unsigned
+    activations has no -1.
     """
     tensors = {name: _rebase(tensor, signed) for name, tensor in graph.tensors.items()}
     moved = {name: tensor.file_offset - graph.tensors[name].file_offset for name, tensor in tensors.items()}
@@ -39,7 +40,7 @@ def from_file(tensor: Tensor, values: IntArray) -> IntArray:
 
 
 def _rebase(tensor: Tensor, signed: bool) -> Tensor:
-    if tensor.qtype is None or tensor.qtype.signed == signed:
+    if tensor.qtype is None or tensor.qtype.signed == signed or tensor.qtype.bipolar:
         return tensor
     qtype = QType(tensor.qtype.bits, signed)
     offset = tensor.qtype.min - qtype.min

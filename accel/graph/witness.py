@@ -12,6 +12,7 @@ import onnx
 
 from accel.graph.fusion_doubt import fusion_doubt
 from accel.graph.onnx.file import read_model
+from accel.graph.onnx.qonnx import DOMAINS as QONNX
 from accel.graph.onnx.session import Array, fused, run_with_all_outputs
 
 _INTEGER_PRODUCTS = ("QLinearConv", "QLinearMatMul", "QGemm")
@@ -57,6 +58,8 @@ def onnxruntime_tensors(path: str | Path, inputs: Mapping[str, Array]) -> Witnes
         The file cannot be read.
     """
     file = read_model(Path(path))
+    if any(node.domain in QONNX for node in file.graph.node):
+        return Witness({}, False, "onnxruntime does not know the operators of QONNX")
     problem = ""
     for form in (fused, _as_it_is) if _has_islands(file) else (_as_it_is,):
         try:

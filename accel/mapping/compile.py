@@ -11,7 +11,6 @@ from accel.mapping.emit import emit
 from accel.mapping.program import Program
 from accel.mapping.scales import check_scales
 from accel.mapping.search import choose
-from accel.numerics.qtype import QType
 
 
 def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
@@ -47,12 +46,11 @@ def _too_wide(graph: Graph, node: Node, machine: Machine) -> list[str]:
     activation = graph.tensors[node.inputs[0]].qtype
     assert activation is not None
     pairs = (("weights", node.op.weight.qtype, machine.pe.weight), ("activations", activation, machine.pe.activation))
-    return [
+    problems = [
         f"{node.name} has {found} {what}, and the processing elements take {legal}"
         for what, found, legal in pairs
-        if not _holds(legal, found, machine.pe.split_operands)
+        if not (legal.holds(found) or machine.pe.split_operands)
     ]
-
-
-def _holds(wide: QType, narrow: QType, in_digits: bool) -> bool:
-    return in_digits or (wide.min <= narrow.min and narrow.max <= wide.max)
+    if machine.pe.activation.bipolar and isinstance(node.op, Conv) and any(node.op.pads):
+        problems.append(f"{node.name} pads with zeros, and bipolar processing elements have none")
+    return problems

@@ -29,13 +29,23 @@ class Sum(Enum):
 
 
 def quantize(values: FloatArray, to: Encoding) -> IntArray:
-    """``RNE(clamp(x / scale)) + zero_point``, a true float32 division: onnxruntime's QuantizeLinear."""
+    """``RNE(clamp(x / scale)) + zero_point``, a true float32 division: onnxruntime's QuantizeLinear.
+
+    To a bipolar type: the sign of ``x``, +1 for zeros, as QONNX's BipolarQuant has it.
+    """
     with np.errstate(over="ignore"):
         steps = np.divide(values, np.float32(to.scale), dtype=np.float32)
+    if to.qtype.bipolar:
+        return sign(steps)
     np.clip(steps, np.float32(to.qtype.min - to.zero_point), np.float32(to.qtype.max - to.zero_point), out=steps)
     np.rint(steps, out=steps)
     steps += np.float32(to.zero_point)
     return steps.astype(to.qtype.dtype)
+
+
+def sign(values: npt.ArrayLike) -> IntArray:
+    """-1 below zero, else +1, as int8."""
+    return np.where(np.asarray(values) >= 0, np.int8(1), np.int8(-1))
 
 
 def dequantize(values: IntArray, by: Encoding) -> FloatArray:

@@ -47,5 +47,7 @@ class Encoding:
     def _integer(self, real: float) -> int:
         with np.errstate(over="ignore"):
             steps = np.float32(real) / np.float32(self.scale)
+        if self.qtype.bipolar:
+            return 1 if steps >= 0 else -1
         lowest, highest = self.qtype.min - self.zero_point, self.qtype.max - self.zero_point
         return int(np.rint(np.clip(steps, np.float32(lowest), np.float32(highest)))) + self.zero_point

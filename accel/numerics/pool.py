@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from accel.numerics.elementwise import dequantize
+from accel.numerics.elementwise import dequantize, sign
 from accel.numerics.encoding import Encoding, FloatArray, IntArray
 from accel.numerics.mac import Int64Array
 
@@ -90,6 +90,8 @@ def average_pool(
         np.clip(steps, np.float32(low), np.float32(high), out=steps)
         return steps.astype(to.qtype.dtype)
     steps = _scale_sums(_exact_sums(x, by, kernel, strides, pads), count, by, to, mean)
+    if to.qtype.bipolar:
+        return np.clip(sign(steps), np.int8(low), np.int8(high))
     np.clip(steps, np.float32(low - to.zero_point), np.float32(high - to.zero_point), out=steps)
     np.rint(steps, out=steps)
     steps += np.float32(to.zero_point)

@@ -143,6 +143,12 @@ def check_covered(machine: Machine) -> None:
             f"which has {', '.join(REQUANTIZERS)}",
             hint="use one of those, or leave the RTL out",
         )
+    for key, qtype in (("pe.weight", machine.pe.weight), ("pe.activation", machine.pe.activation)):
+        if qtype.bipolar:
+            raise AccelError(
+                f"{machine.name}: {key} is bipolar, and the RTL's operands are in two's complement or unsigned",
+                hint="use int2, which holds -1 and +1, or leave the RTL out",
+            )
 
 
 def check_pes(machine: Machine) -> None:

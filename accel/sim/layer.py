@@ -13,6 +13,7 @@ from accel.arch.multiplier import Step
 from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
 from accel.flow.ir import FlowOp, Region
+from accel.graph.execute import bipolar_output
 from accel.graph.ir import Conv, Linear, Tensor
 from accel.mapping.mapping import ArrayMapping, ArrayTile, k_folds
 from accel.mapping.program import Compute, Layer
@@ -220,7 +221,9 @@ class ArrayLayer:
         made, body = self.tensors[self.op.node.output], self.op.body
         assert isinstance(body, Conv | Linear)
         values: Array
-        if made.qtype is None:
+        if made.qtype is not None and made.qtype.bipolar:
+            values = bipolar_output(body, totals)
+        elif made.qtype is None:
             values = totals.astype(np.float32) * scale
         else:
             values = np.stack(

@@ -21,6 +21,7 @@ _PREPROCESS = (
     "which merges constants into the layers before them"
 )
 _LARGEST_BIAS = 2.0**31
+_WIDEST_WEIGHT_BITS = 16
 _MOVERS = ("Dropout", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Unsqueeze")
 _STATES_SCALES = ("DequantizeLinear", "QLinear", "QGemm")
 """What reads integers, each followed by its scale and zero point."""
@@ -61,6 +62,8 @@ class Builder:
     nodes: list[Node] = field(default_factory=list)
     real_scales: dict[str, float] = field(default_factory=dict)
     """The scale of the integers that a float32 tensor stands for."""
+    narrowed: dict[str, QType] = field(default_factory=dict)
+    """The types of integers that a Clip has narrowed, by name."""
     notes: list[str] = field(default_factory=list)
 
     def graph(self) -> Graph:
@@ -154,6 +157,11 @@ class Builder:
         scales = self.constant(name, "scale")
         if scales.size != prod(scales.shape[-1:]):
             raise Unsupported(f"its scale {name!r} has shape {list(scales.shape)}, and one axis is supported")
+        return self.positive(scales, name)
+
+    @staticmethod
+    def positive(scales: Array, name: str) -> FloatArray:
+        """Scales as a vector, each positive and finite."""
         if scales.dtype != np.float32:
             raise Unsupported(f"its scale {name!r} is {scales.dtype}, and float32 is supported")
         bad = scales[~(np.isfinite(scales) & (scales > 0))]
@@ -189,6 +197,8 @@ class Builder:
             raise Unsupported(f"its weights {name!r} have zero point {worst}, and 0 is supported", _SYMMETRIC_WEIGHTS)
         if values.ndim < 2:
             raise Unsupported(f"its weights {name!r} have {values.ndim} axes")
+        if qtype.bits > _WIDEST_WEIGHT_BITS:
+            raise Unsupported(f"its weights {name!r} are {qtype}, and up to {_WIDEST_WEIGHT_BITS} bits are supported")
         if scale.size not in (1, len(values)):
             raise Unsupported(f"its weights {name!r} have {scale.size} scales for {len(values)} output channels")
         return Weight(np.ascontiguousarray(values, qtype.dtype), qtype, scale)

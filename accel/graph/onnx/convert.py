@@ -7,13 +7,15 @@ import onnx
 
 from accel.errors import AccelError
 from accel.graph.ir import Graph, Tensor
-from accel.graph.onnx import quantized, real
+from accel.graph.onnx import qonnx, quantized, real
 from accel.graph.onnx.builder import Builder
 from accel.graph.onnx.fold import fold, is_foldable
 from accel.graph.onnx.source import Source, SourceNode, Unsupported
 from accel.graph.problems import Problem, refuse
 
-_CONVERTERS = quantized.CONVERTERS | real.CONVERTERS
+_QUANTIZING = quantized.CONVERTERS | qonnx.CONVERTERS
+_CONVERTERS = _QUANTIZING | real.CONVERTERS
+_ATTRIBUTES = quantized.ATTRIBUTES | qonnx.ATTRIBUTES
 _MERGEABLE = ("BatchNormalization", "Pad")
 _MERGED = (
     "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
@@ -30,7 +32,7 @@ def convert(source: Source) -> Graph:
     AccelError
         The network is not quantized, or has nodes that cannot be imported: all of them at once.
     """
-    if not any((node.domain, node.op_type) in quantized.CONVERTERS for node in source.nodes):
+    if not any((node.domain, node.op_type) in _QUANTIZING for node in source.nodes):
         raise AccelError(
             "is a float network: it holds no QuantizeLinear, DequantizeLinear or QLinear operation",
             source.path,
@@ -84,7 +86,7 @@ def _convert_node(builder: Builder, node: SourceNode) -> None:
 def _check_attributes(node: SourceNode, opset: int) -> None:
     """A misspelt attribute must not fall back to its default, and one that has none must be there."""
     if node.domain:
-        known, required = quantized.ATTRIBUTES[node.op_type], quantized.REQUIRED.get(node.op_type, frozenset())
+        known, required = _ATTRIBUTES[node.op_type], quantized.REQUIRED.get(node.op_type, frozenset())
     else:
         attributes = onnx.defs.get_schema(node.op_type, opset, node.domain).attributes
         known = frozenset(attributes)

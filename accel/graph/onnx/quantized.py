@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
@@ -45,7 +47,10 @@ def _dequantize_linear(builder: Builder, node: SourceNode) -> None:
     else:
         given = next((value.dtype for value in builder.source.inputs if value.name == name), None)
         default = None if given is None else qtype_of(given, name)
-    x = builder.integers(name, builder.encoding(node.input(1), node.input(2), default))
+    encoding = builder.encoding(node.input(1), node.input(2), default)
+    if name in builder.narrowed:  # its zero point has the type that they were clipped in
+        encoding = replace(encoding, qtype=builder.narrowed[name])
+    x = builder.integers(name, encoding)
     builder.real_scales[out] = x.scale
     builder.emit(node, Dequantize(), [name], Tensor(out, x.shape, None))
 
@@ -137,7 +142,7 @@ def _quantize_constant(builder: Builder, node: SourceNode) -> None:
             raise Unsupported(f"its zero point {node.input(2)!r} is {stored.dtype}, and integers are supported")
         qtype, zero = QTYPES.get(stored.dtype, INT32), plain(stored)
         dtype = stored.dtype
-    shape, _ = _along_axis(node, real, scale, zero)
+    shape, _ = along_axis(node, real, scale, zero)
     steps = np.rint(real.astype(np.float32) / scale.reshape(shape)) + (zero.reshape(shape) if zero.size > 1 else zero)
     values = np.clip(steps, qtype.min, qtype.max).astype(qtype.dtype).astype(dtype)
     builder.constants[node.outputs[0]] = values.reshape(real.shape)
@@ -148,11 +153,12 @@ def _scaled(builder: Builder, node: SourceNode, values: Array) -> ScaledConstant
         raise Unsupported(f"it dequantizes {node.input(0)!r}, which is {values.dtype}")
     scale = builder.scales(node.input(1))
     zero = plain(builder.constant(node.input(2), "zero point")) if node.input(2) else np.zeros(1, np.int8)
-    _, axis = _along_axis(node, values, scale, zero)
-    return ScaledConstant(plain(values), QTYPES.get(values.dtype, INT32), scale, zero.reshape(-1), axis)
+    _, axis = along_axis(node, values, scale, zero)
+    qtype = builder.narrowed.get(node.input(0), QTYPES.get(values.dtype, INT32))
+    return ScaledConstant(plain(values), qtype, scale, zero.reshape(-1), axis)
 
 
-def _along_axis(node: SourceNode, values: Array, scale: Array, zero: Array) -> tuple[list[int], int]:
+def along_axis(node: SourceNode, values: Array, scale: Array, zero: Array) -> tuple[list[int], int]:
     """The shape in which the scales meet a constant's values, and the axis along which they vary."""
     if zero.size not in (1, scale.size):
         raise Unsupported(f"it has {scale.size} scales and {zero.size} zero points")

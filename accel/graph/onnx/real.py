@@ -9,6 +9,7 @@ import numpy as np
 
 from accel.graph.ir import Add, Concat, Linear, Op, Requantize, Reshape, Tensor
 from accel.graph.onnx.builder import Builder, Converter, ScaledConstant
+from accel.graph.onnx.clip import clip_integers
 from accel.graph.onnx.products import (
     average_pooling,
     axis_within,
@@ -101,6 +102,10 @@ def _relu(builder: Builder, node: SourceNode) -> None:
 
 
 def _clip(builder: Builder, node: SourceNode) -> None:
+    stored = builder.tensors.get(node.input(0))
+    if node.input(0) in builder.constants or (stored is not None and stored.qtype is not None):
+        clip_integers(builder, node)
+        return
     low, high = (
         _bound(builder, node, index, name, default)
         for index, name, default in ((1, "min", -_INFINITY), (2, "max", _INFINITY))

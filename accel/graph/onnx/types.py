@@ -41,6 +41,25 @@ def plain(values: Array) -> Array:
     return values.astype(QTYPES[values.dtype].dtype) if values.dtype in QTYPES else values
 
 
+def narrowed(qtype: QType, low: int, high: int) -> tuple[QType, bool]:
+    """The narrowest type whose range a clamp to [``low``, ``high``] leaves, and whether it leaves all of that range.
+
+    A symmetric range lacks the least integer: [-7, 7] are those of int4 but -8. A clamp to no type's range leaves
+    ``qtype`` as it is.
+
+    Examples
+    --------
+    >>> narrowed(QType(8, signed=True), -8, 7)[0], narrowed(QType(8, signed=False), 0, 15)[0]
+    (QType(bits=4, signed=True, bipolar=False), QType(bits=4, signed=False, bipolar=False))
+    """
+    for bits in range(1, qtype.bits + 1):
+        for signed in (True, False):
+            narrow = QType(bits, signed)
+            if qtype.holds(narrow) and high == narrow.max and low in (narrow.min, narrow.min + (signed and bits > 1)):
+                return narrow, low == narrow.min
+    return qtype, (low, high) == (qtype.min, qtype.max)
+
+
 def element_qtype(number: int) -> QType | None:
     """The type that an ``output_dtype`` attribute means; None where it is not one of ``QTYPES``."""
     try:

@@ -13,7 +13,10 @@ from onnx import helper
 from accel.errors import AccelError
 from accel.graph.onnx import load_network
 from accel.graph.onnx.convert import SUPPORTED
+from accel.graph.onnx.qonnx import DOMAINS
 from tests.graph.models import INT8, MICROSOFT, Model
+
+QONNX = DOMAINS[0]
 
 ISLAND = "float operations need quantized inputs and a result that only QuantizeLinear reads, or that is an output"
 SYMMETRIC = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
@@ -746,6 +749,109 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "dangling input": (lambda: rewired(conv="nowhere"), "NET:conv: reads 'nowhere', which nothing produces"),
     "made twice": (twice_made, "NET:again: tensor 'x_q' is produced more than once"),
     "cycle": (cyclic, "NET: nodes first, second form a cycle"),
+}
+
+
+def quantized(source: str = "x", **changes: object) -> onnx.ModelProto:
+    """x -> Quant -> y, or the constant w -> Quant -> Gemm, with one thing changed."""
+    model = Model()
+    x = model.input("x", (1, 4), np.float32)
+    parts = {"scale": 0.5, "zero": 0.0, "bits": 4.0} | {
+        key: changes.pop(key) for key in ("scale", "zero", "bits") if key in changes
+    }
+    names = [model.constant(value, np.float32, name) for name, value in parts.items()]
+    if source == "w":
+        model.constant(np.ones((3, 4)), np.float32, "w")
+        model.node("Quant", ["w", *names], "wq", name="quant", domain=QONNX, **changes)
+        x = model.dequantize(model.quantize(x, model.encoding(1.0, 0, INT8)), model.encoding(1.0, 0, INT8))
+        model.node("Gemm", [x, "wq"], "y", name="gemm", transB=1)
+    else:
+        model.node("Quant", [x, *names], "y", name="quant", domain=QONNX, **changes)
+    proto = model.proto("y")
+    proto.opset_import.append(helper.make_opsetid(QONNX, 1))
+    return proto
+
+
+def clipped(low: object, high: object, dtype: object = np.int8) -> onnx.ModelProto:
+    model = Model()
+    by = model.encoding(0.5, 3, INT8)
+    bounds = [model.constant(value, dtype, name) for name, value in (("low", low), ("high", high))]
+    model.node("Clip", [model.quantize(model.input("x", (1, 4)), by), *bounds], "c", name="clip")
+    model.node("DequantizeLinear", ["c", *by], "y", name="dequantize")
+    return model.proto("y")
+
+
+CASES |= {
+    "half a bit": (
+        lambda: quantized(bits=2.5),
+        "NET:quant: Quant cannot be imported: its bit width is 2.5, and whole numbers from 1 to 32 are supported",
+    ),
+    "no bit": (
+        lambda: quantized(bits=0.0),
+        "NET:quant: Quant cannot be imported: its bit width is 0, and whole numbers from 1 to 32 are supported",
+    ),
+    "wide activations": (
+        lambda: quantized(bits=17.0),
+        "NET:quant: Quant cannot be imported: it makes int17 activations, and up to 16 bits are supported",
+    ),
+    "wide weights": (
+        lambda: quantized("w", bits=17.0),
+        "NET:gemm: Gemm cannot be imported: its weights 'wq' are int17, and up to 16 bits are supported",
+    ),
+    "activations that round down": (
+        lambda: quantized(rounding_mode="FLOOR"),
+        "NET:quant: Quant cannot be imported: it rounds activations by FLOOR, and what rounds results is the machine's "
+        "requantizer; export it with rounding_mode ROUND",
+    ),
+    "unknown rounding": (
+        lambda: quantized(rounding_mode="NEAREST"),
+        "NET:quant: Quant cannot be imported: its rounding_mode is 'NEAREST', and ROUND, HALF_EVEN, CEIL, FLOOR, UP, "
+        "DOWN, HALF_UP, HALF_DOWN are QONNX's",
+    ),
+    "activations by channel": (
+        lambda: quantized(scale=np.full((1, 4), 0.5)),
+        "NET:quant: Quant cannot be imported: its scale 'scale' has 4 values, and activations take one",
+    ),
+    "half a zero point": (
+        lambda: quantized(zero=1.5),
+        "NET:quant: Quant cannot be imported: its zero point 'zero' is 1.5, which is not whole",
+    ),
+    "zero point beyond the type": (
+        lambda: quantized(zero=9.0),
+        "NET:quant: Quant cannot be imported: its zero point is 9, which int4 does not hold",
+    ),
+    "scale of zero": (
+        lambda: quantized(scale=0.0),
+        "NET:quant: Quant cannot be imported: its scale 'scale' is 0, and scales are positive and finite",
+    ),
+    "weight scale of zero": (
+        lambda: quantized("w", scale=np.array([[1.0], [0.0], [1.0]])),
+        "NET:quant: Quant cannot be imported: its scale 'scale' is 0, and scales are positive and finite",
+    ),
+    "weight scales of another size": (
+        lambda: quantized("w", scale=np.ones((2, 1))),
+        "NET:quant: Quant cannot be imported: its scale 'scale' has shape [2, 1] for [3, 4], and one axis is supported",
+    ),
+    "a range of one value": (
+        lambda: quantized(bits=1.0, signed=0, narrow=1),
+        "NET:quant: Quant cannot be imported: its narrow range of uint1 has one value",
+    ),
+    "misspelt attribute of QONNX": (
+        lambda: quantized(narow=1),
+        "NET:quant: Quant cannot be imported: its attribute narow is none of Quant's",
+    ),
+    "integers clipped to nothing": (
+        lambda: clipped(7, -8),
+        "NET:clip: Clip cannot be imported: its minimum 7 is above its maximum -8",
+    ),
+    "integers clipped to two bounds": (
+        lambda: clipped([-8, -8], 7),
+        "NET:clip: Clip cannot be imported: its min 'low' is not one integer",
+    ),
+    "integers clipped beside their zero": (
+        lambda: clipped(-2, 1),
+        "NET:clip: Clip cannot be imported: its bounds -2 and 1 leave out the zero point 3",
+    ),
 }
 
 
