@@ -29,3 +29,23 @@ def test_eight_bits_have_onnxruntime_as_a_witness_and_keep_every_class(ranges, s
     few = slice(0, 40)
     result = accel.simulate(network, edge, shipped.images[few], shipped.labels[few], DIGITS / "float.onnx").result
     assert result.accuracy.agreement == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "machine", "least"),
+    [
+        ({"weights": 4, "activations": 8, "first_last": 8}, "edge-32x32", 0.98),
+        ({"weights": 4, "activations": 4, "first_last": 8}, "edge-32x32-int4", 0.96),
+        ({"weights": 4, "activations": 4, "ranges": "unsigned"}, "edge-32x32-int4", 0.96),
+        ({"weights": 16, "activations": 16}, "edge-32x32-int16", 1.0),
+    ],
+    ids=["w4a8", "w4a4", "w4a4-unsigned", "w16a16"],
+)
+def test_other_widths_on_machines_that_have_them(options, machine, least, shipped, tmp_path) -> None:
+    """Calibrated on other images than the classes are counted on; 4 bits may cost the odd one of a hundred."""
+    out = tmp_path / "q.onnx"
+    accel.quantize("digits-resnet8", out, shipped.images[:64], QuantizeOptions(**options))
+    few = slice(64, 164)
+    network, arch = accel.load_network(out), accel.load_arch(machine)
+    result = accel.simulate(network, arch, shipped.images[few], shipped.labels[few], DIGITS / "float.onnx").result
+    assert result.accuracy.agreement >= least
