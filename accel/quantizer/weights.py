@@ -8,7 +8,7 @@ import numpy as np
 
 from accel.errors import AccelError
 from accel.numerics.encoding import FloatArray, IntArray
-from accel.numerics.qtype import QType
+from accel.numerics.qtype import BIPOLAR, QType
 from accel.quantizer.options import Bounds, QuantizeOptions
 from accel.quantizer.rounding import ROUNDINGS
 
@@ -85,7 +85,7 @@ def quantize_weight(real: FloatArray, bits: int, scale: FloatArray, options: Qua
         One for each of them, or one.
     """
     rows = real.reshape(len(scale), -1)
-    qtype = QType(bits, signed=True)
+    qtype = BIPOLAR if bits == 1 else QType(bits, signed=True)
     top = largest_integer(bits)
     if bits == 1:
         values = np.where(rows < 0, np.float32(-1), np.float32(1))

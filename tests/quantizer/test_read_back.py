@@ -29,6 +29,18 @@ QDQ = [
     {"weights": 2, "activations": 2, "file_format": "qdq"},
     {"weights": 8, "activations": 4, "ranges": "symmetric", "file_format": "qdq"},
 ]
+QONNX = [
+    {"weights": 3, "activations": 5},
+    {"weights": 7, "activations": 9, "ranges": "symmetric"},
+    {"weights": 2, "activations": 2, "ranges": "unsigned", "granularity": "tensor"},
+    {"weights": 4, "activations": 4, "ranges": "symmetric"},
+    {"weights": 1, "activations": 4, "first_last": 8},
+    {"weights": 2, "activations": 1, "first_last": 8},
+    {"weights": 15, "activations": 13},
+    {"weights": 6, "activations": 6, "layers": {"two": accel.LayerBits(weights=3, activations=5)}},
+    {"weights": 5, "activations": 4, "scales": "mantissa8_shared", "bias_bits": 8},
+    *({**options, "file_format": "qonnx"} for options in QDQ[:8]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +76,25 @@ def test_qdq(options, float_path, tmp_path) -> None:
     assert made.record.file_format == "qdq"
     onnx.checker.check_model(made.model, full_check=True)
     check_same(made, graph)
+
+
+@pytest.mark.parametrize("options", QONNX, ids=str)
+def test_qonnx(options, float_path, tmp_path) -> None:
+    made, graph = quantized(float_path, tmp_path / "q.onnx", options)
+    assert made.record.file_format == "qonnx"
+    check_same(made, graph)
+
+
+@pytest.mark.parametrize("options", QDQ[:8], ids=str)
+def test_both_dialects_say_the_same(options, float_path, tmp_path) -> None:
+    """Bit for bit, on every image."""
+    qdq, qonnx = (
+        quantized(float_path, tmp_path / f"{name}.onnx", {**options, "file_format": name})[1]
+        for name in ("qdq", "qonnx")
+    )
+    for image in images(6, seed=7):
+        outputs = [execute(graph, {"input": image[None]}).tensors["logits"] for graph in (qdq, qonnx)]
+        np.testing.assert_array_equal(*outputs)
 
 
 @pytest.mark.parametrize("options", [options for options in QDQ if options["weights"] != 2], ids=str)
