@@ -26,6 +26,9 @@ from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
 from accel.precision.accumulators import Subject
 from accel.precision.accumulators import study as study_accumulators
+from accel.precision.allocation import DEFAULT_WIDTHS as ALLOCATION_WIDTHS
+from accel.precision.allocation import allocate as allocate_bits
+from accel.precision.budget import Budget
 from accel.precision.cost_laws import study as study_cost_laws
 from accel.precision.sensitivity import DEFAULT_WIDTHS, FloatSubject
 from accel.precision.sensitivity import study as study_sensitivity
@@ -46,6 +49,7 @@ from accel.rtl.witness import compile_hardware, witness
 from accel.sim.memory import Observer
 from accel.sim.simulate import Simulated, Simulator, estimate_cycles
 from accel.studies.accumulators import AccumulatorStudy
+from accel.studies.allocation import Allocation
 from accel.studies.cost_laws import CostLaws
 from accel.studies.sensitivity import SensitivityStudy
 from accel.synthesis import Synthesis
@@ -60,6 +64,7 @@ __all__ = [
     "Waves",
     "Widths",
     "accumulators",
+    "allocate",
     "cost_laws",
     "emit_rtl",
     "estimate",
@@ -275,6 +280,54 @@ def sensitivity(
     """
     subject = _float_subject(network, calibration, labels, images, arch)
     return study_sensitivity(subject, bits, progress)
+
+
+def allocate(
+    network: str | Path,
+    budget: str,
+    arch: Machine | None = None,
+    calibration: Array | Path | None = None,
+    labels: npt.NDArray[np.int64] | Path | None = None,
+    images: int | None = None,
+    bits: Sequence[int] = ALLOCATION_WIDTHS,
+    first_last: int | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Allocation:
+    """Bits for every layer of a float network that meet a budget and lose the least.
+
+    Parameters
+    ----------
+    network, calibration, labels, images
+        As for ``sensitivity``.
+    budget
+        ``latency=0.7x``: of the network at 8 bits; or in cycles, ``latency=2000000``. The same for ``energy`` (pJ),
+        ``bops`` and ``memory`` (bits of weights).
+    arch
+        Tells cycles and energy.
+    bits
+        To choose from.
+    first_last
+        Bits of the first and the last layer, whatever the budget.
+    out, overwrite
+        The YAML file to write, which ``quantize`` takes as ``layers``; and whether it may replace another.
+
+    Raises
+    ------
+    AccelError
+        No allocation meets the budget (the closest is named), or as for ``sensitivity``.
+    """
+    limit = Budget.parse(budget)
+    subject = _float_subject(network, calibration, labels, images, arch)
+    if out is None:
+        return allocate_bits(subject, limit, bits, first_last, progress)
+    if out.is_dir():
+        raise AccelError("this is a folder, not a file", str(out), "name the YAML file to write")
+    with output_file(out, overwrite) as partial:
+        allocation = allocate_bits(subject, limit, bits, first_last, progress)
+        partial.write_text(allocation.to_yaml(), encoding="utf-8")
+    return allocation
 
 
 def _float_subject(

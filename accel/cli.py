@@ -653,6 +653,58 @@ def sensitivity(
 
 
 @app.command()
+def allocate(
+    network: Float,
+    budget: Annotated[
+        str,
+        typer.Option(
+            "--budget",
+            metavar="latency=0.7x",
+            help="latency, energy, bops or memory: a share of 8 bits, or cycles, pJ, bit operations, bits of weights.",
+        ),
+    ],
+    arch: ArchOrNone = None,
+    calibrate: Calibrate = None,
+    labels: Labels = None,
+    images: Images = None,
+    bits: Annotated[str, typer.Option("--bits", metavar="8,6,4,2", help="Widths to choose from.")] = "8,6,4,2",
+    first_last: Annotated[
+        int | None, typer.Option("--first-last", metavar="BITS", help="Bits of the first and the last layer.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="YAML", help="Write what 'accel quantize --bits' takes.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    json: Json = False,
+) -> None:
+    """Choose bits by layer: an integer program over what each layer loses and what a machine saves.
+
+    Every group of layers that read one tensor is tried alone at every width; the program picks one for each, with the
+    least noise at the network's output within the budget. Then the whole network is judged, beside the same bits
+    everywhere.
+
+    Try: accel allocate digits-resnet8 --arch edge-32x32 --budget latency=0.8x --out layers.yaml
+    """
+    from accel import api
+
+    widths = api.parse_widths(bits)
+    machine = None if arch is None else api.load_arch(arch)
+    with _progress() as progress:
+        allocation = api.allocate(
+            network, budget, machine, calibrate, labels, images, widths, first_last, out, overwrite, progress
+        )
+    if json:
+        _say(allocation.to_json() + "\n")
+    else:
+        from accel.report.allocation import allocation_tables
+        from accel.report.console import open_console
+
+        _say(allocation_tables(allocation, open_console().width))
+    if out is not None:
+        print(out, file=sys.stderr)
+
+
+@app.command()
 def lower(
     network: Net,
     arch: Arch,
