@@ -80,8 +80,7 @@ def a2q_bits(weight_norm: int, input_type: QType, bias: int = 0) -> int:
 
 def a2q_plus_bits(weight_norm: int, input_type: QType, bias: int = 0) -> int:
     """The same for weights that add up to zero (A2Q+): half the norm meets the input's range from end to end."""
-    range_of_inputs = (1 << input_type.bits) - 1
-    return _signed_bits(-(-weight_norm * range_of_inputs // 2) + bias)
+    return _signed_bits(-(-weight_norm * _input_range(input_type) // 2) + bias)
 
 
 def a2q_limit(accumulator_bits: int, input_type: QType) -> Fraction:
@@ -103,12 +102,17 @@ def a2q_plus_limit(accumulator_bits: int, input_type: QType) -> Fraction:
     >>> round(float(a2q_plus_limit(16, QType(4, signed=False))))
     4369
     """
-    return Fraction((1 << accumulator_bits) - 2, (1 << input_type.bits) - 1)
+    return Fraction((1 << accumulator_bits) - 2, _input_range(input_type))
 
 
 def _input_limit(input_type: QType) -> int:
     """The power of two that no input's magnitude exceeds."""
     return 1 << (input_type.bits - input_type.signed)
+
+
+def _input_range(input_type: QType) -> int:
+    """From the least input to the greatest: 2^N - 1, but 2 for -1 and +1."""
+    return input_type.max - input_type.min
 
 
 def _signed_bits(magnitude: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from accel.errors import AccelError
 from accel.graph.ir import Conv, Graph, Linear, MaxPool, Node, Reshape
-from accel.numerics.qtype import QType
+from accel.numerics.qtype import BIPOLAR, QType
 
 LEGAL_BITS = range(1, 17)
 
@@ -76,7 +76,7 @@ def _with_layer_widths(
     for name, tensor in graph.tensors.items():
         width = bits.get(name, others)
         if width is not None and tensor.qtype is not None and name not in graph.outputs:
-            tensors[name] = replace(tensor, qtype=QType(width, tensor.qtype.signed))
+            tensors[name] = replace(tensor, qtype=_activation_type(width, tensor.qtype))
     nodes = tuple(_with_weights(node, asked.get(node.name, (None, None))[0]) for node in graph.nodes)
     return replace(graph, nodes=nodes, tensors=tensors)
 
@@ -108,5 +108,14 @@ def _tensor_bits(graph: Graph, asked: Mapping[str, tuple[int | None, int | None]
 def _with_weights(node: Node, bits: int | None) -> Node:
     if bits is None or not isinstance(node.op, Conv | Linear):
         return node
-    weight = replace(node.op.weight, qtype=QType(bits, node.op.weight.qtype.signed))
+    weight = replace(node.op.weight, qtype=_weight_type(bits, node.op.weight.qtype))
     return replace(node, op=replace(node.op, weight=weight))
+
+
+def _activation_type(bits: int, qtype: QType) -> QType:
+    return qtype if qtype.bits == bits else QType(bits, qtype.signed)
+
+
+def _weight_type(bits: int, qtype: QType) -> QType:
+    """One bit of a signed weight is -1 or +1."""
+    return BIPOLAR if bits == 1 and qtype.signed else QType(bits, qtype.signed)

@@ -16,11 +16,11 @@ from accel.numerics.bounds import (
     safe_widths,
 )
 from accel.numerics.mac import Accumulator, accumulate
-from accel.numerics.qtype import QType
+from accel.numerics.qtype import BIPOLAR, QType
 from tests.numerics.strategies import SEEDS, integers
 
 SIGNED = QType(8, signed=True)
-TYPES = st.builds(QType, st.integers(1, 8), st.booleans())
+TYPES = st.one_of(st.builds(QType, st.integers(1, 8), st.booleans()), st.just(BIPOLAR))
 SIGNED_TYPES = st.builds(QType, st.integers(2, 8), st.just(True))
 
 
@@ -110,6 +110,14 @@ def test_the_tightest_is_reached(seed, weight_type, input_type, products):
     low = np.where(weight > 0, input_type.min, input_type.max)
     x = np.concatenate([high, low]).astype(np.int64)
     assert accumulate(x, weight.T, None, Accumulator(bits - 1, bits - 1, "wrap"))[1] > 0
+
+
+def test_bipolar_operands() -> None:
+    """-1 and +1 on both sides: K products reach from -K to K."""
+    weight = np.array([[1, -1, 1, 1, -1, -1, 1, -1]], np.int8)
+    widths = safe_widths(weight, BIPOLAR, None, BIPOLAR)
+    # 8 needs 5 signed bits; the weights add up to zero, which does not help where inputs may be -1.
+    assert (widths.tightest, widths.a2q, widths.a2q_plus, widths.data_type) == (5, 5, 5, 5)
 
 
 def test_bias_shifts_every_bound():

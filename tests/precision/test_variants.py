@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 
+from accel.graph.batch import with_images
 from accel.graph.check import check
+from accel.graph.execute import execute
 from accel.graph.ir import Conv, Linear
+from accel.graph.onnx import load_network
 from accel.networks import companions
 from accel.precision.quality import Judge
 from accel.precision.sensitivity import FloatSubject, study
@@ -51,33 +53,33 @@ def test_the_base_is_the_quantizers_network(variants) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "weights", "activations"),
-    [("stem", 4, 8), ("stage2.conv2", 8, 4), ("stage3.shortcut", 2, 4), ("fc", 4, 4)],
+    "widths",
+    [
+        {"stem": (4, 8)},
+        {"stage1.conv1": (8, 4)},
+        {"fc": (2, 3)},
+        {"stage2.conv1": (4, 2), "stage2.shortcut": (8, 2), "stage3.conv1": (8, 5), "stage1.conv2": (1, 6)},
+        dict.fromkeys(("stem", "stage1.conv1", "stage1.conv2", "stage2.conv1", "stage2.shortcut", "fc"), (4, 4)),
+    ],
 )
-def test_integers_are_those_that_the_quantizer_writes(variants, layer, weights, activations) -> None:
-    """Weights, bias and scales of the layer, out of the ONNX file for the same widths."""
-    asked = QuantizeOptions(layers={layer: LayerBits(weights, activations)}, file_format="qdq")
-    model = quantize_network(FLOAT, IMAGES, "images", asked, silent).model
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    graph = variants.graph({layer: LayerWidths(weights, activations)})
-    node = node_of(graph, layer)
-    source = graph.tensors[node.inputs[0]]
-    integers = constants[f"{layer}.weight_quantized"].astype(np.int64)
-    np.testing.assert_array_equal(node.op.weight.values, integers.reshape(node.op.weight.values.shape))
-    np.testing.assert_array_equal(node.op.bias, constants[f"{layer}.bias_quantized"])
-    np.testing.assert_array_equal(node.op.weight.scale, constants[f"{layer}.weight_scale"])
-    assert (node.op.weight.qtype.bits, source.bits) == (weights, activations)
-    read = next(n for n in model.graph.node if n.name == layer).input[0]
-    scale, zero = _encoding_read(model, read)
-    assert (constants[scale], int(constants[zero])) == (np.float32(source.scale), source.zero_point)
+def test_integers_are_those_of_the_file_that_the_quantizer_writes(variants, widths, tmp_path) -> None:
+    """The same widths written as ONNX, read back and run: every output to the last bit."""
+    options = QuantizeOptions(layers={name: LayerBits(*bits) for name, bits in widths.items()})
+    file = tmp_path / "quantized.onnx"
+    onnx.save(quantize_network(FLOAT, IMAGES, "images", options, silent).model, file)
+    loaded = load_network(file)
+    graph = variants.graph({name: LayerWidths(*bits) for name, bits in widths.items()})
+    expected = execute(with_images(loaded, len(IMAGES)), {loaded.inputs[0]: IMAGES}).tensors[loaded.outputs[0]]
+    found = execute(with_images(graph, len(IMAGES)), {graph.inputs[0]: IMAGES}).tensors[graph.outputs[0]]
+    np.testing.assert_array_equal(found, expected)
+    # As many bits of weights, and as many copies of activations: the same machine would take the same time.
+    assert sorted(node.kind for node in graph.nodes) == sorted(node.kind for node in loaded.nodes)
+    assert weight_bits(graph) == weight_bits(loaded)
 
 
-def _encoding_read(model: onnx.ModelProto, tensor: str) -> tuple[str, str]:
-    """Names of scale and zero point of the nearest DequantizeLinear that ``tensor`` comes from."""
-    makers = {output: node for node in model.graph.node for output in node.output}
-    while makers[tensor].op_type != "DequantizeLinear":
-        tensor = makers[tensor].input[0]
-    return makers[tensor].input[1], makers[tensor].input[2]
+def weight_bits(graph) -> int:
+    layers = [node.op.weight for node in graph.nodes if isinstance(node.op, Conv | Linear)]
+    return sum(weight.values.size * weight.qtype.bits for weight in layers)
 
 
 def test_a_shared_tensor_is_copied_and_an_owned_one_is_stored_narrow(variants) -> None:
