@@ -117,6 +117,11 @@ def _activations(node: SourceNode) -> tuple[str, ...]:
     return node.inputs[: _ACTIVATIONS.get(node.op_type, 1)]
 
 
+def _constants(node: SourceNode) -> tuple[str, ...]:
+    """The other inputs: bounds, axes, shapes, weights."""
+    return tuple(filter(None, node.inputs[len(_activations(node)) :]))
+
+
 def _why_not(source: Source, node: SourceNode) -> str:
     """Why a node cannot be quantized; empty where it can."""
     if node.domain or (_role(node) == "mover" and node.op_type not in _MOVERS):
@@ -124,6 +129,9 @@ def _why_not(source: Source, node: SourceNode) -> str:
     constant = next((name for name in _activations(node) if name in source.constants), None)
     if constant is not None:
         return f"it computes on the constant {constant!r}"
+    varying = next((name for name in _constants(node) if name not in source.constants), None)
+    if varying is not None and node.op_type not in _PRODUCTS:
+        return f"its operand {varying!r} is not constant"
     if any(node.outputs[1:]):
         return "it has a second output that is used"
     if node.op_type not in _PRODUCTS:

@@ -93,12 +93,5 @@ class Qdq:
 
 def _integers(sheet: Sheet, name: str, values: IntArray, qtype: QType) -> str:
     """A constant of an ONNX type, several to the byte where they are narrow."""
-    if name not in sheet.constants:
-        kind = getattr(TensorProto, f"{'' if qtype.signed else 'U'}INT{qtype.bits}")
-        wide = np.array(values, order="C")
-        if qtype.bits >= 8:
-            sheet.constants[name] = helper.make_tensor(name, kind, wide.shape, wide.astype(qtype.dtype).tobytes(), True)
-        else:
-            packed = wide.astype(helper.tensor_dtype_to_np_dtype(kind))
-            sheet.constants[name] = onnx.numpy_helper.from_array(packed, name)
-    return name
+    kind = getattr(TensorProto, f"{'' if qtype.signed else 'U'}INT{qtype.bits}")
+    return sheet.constant(name, np.array(values, order="C"), helper.tensor_dtype_to_np_dtype(kind))

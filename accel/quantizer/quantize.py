@@ -9,6 +9,9 @@ from pathlib import Path
 import onnx
 
 from accel.errors import AccelError
+from accel.graph.onnx.convert import convert
+from accel.graph.onnx.source import read_source
+from accel.graph.passes import run_passes
 from accel.numerics.encoding import Encoding, FloatArray
 from accel.quantization import Quantization, QuantizedLayer
 from accel.quantizer.calibrate import calibrate
@@ -51,7 +54,7 @@ def quantize_network(
     Raises
     ------
     AccelError
-        What is wrong with the network, the images, or the two together.
+        What is wrong with the network, the images, or the two together; what ``load_network`` would not take back.
     """
     progress("simplifying the float network", 0, 0)
     is_qdq = _is_qdq(options)
@@ -67,11 +70,13 @@ def quantize_network(
     for number, step in enumerate(products):
         progress("quantizing weights", number, len(products))
         made[step.name] = quantize_product(layout, step, encodings, seen, options)
-    progress("writing", 0, 0)
+    progress("writing and reading back", 0, 0)
     operands = {name: product.operands for name, product in made.items()}
     dialect: Dialect = Qdq() if is_qdq else Qonnx()
     version = ir_version_for(file.source.opset)
     model = write_model(layout, dialect, encodings, operands, file.model, version)
+    written = read_source(model, str(path))
+    run_passes(convert(written), {node.name: node.op_type for node in written.nodes})
     notes = (*file.notes, *_notes(layout, encodings, seen), *(note for each in made.values() for note in each.notes))
     layers = tuple(_layers(layout, encodings, made))
     record = Quantization(

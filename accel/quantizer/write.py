@@ -38,10 +38,15 @@ class Sheet:
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
     def constant(self, name: str, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
-        """Add a constant (once); its name."""
-        if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
-        return name
+        """Add a constant; its name, another one where something else has it."""
+        return self.keep(numpy_helper.from_array(np.asarray(value, dtype), name))
+
+    def keep(self, tensor: onnx.TensorProto) -> str:
+        """Add a constant; its name, another one where something else has it."""
+        while tensor.name in self.constants and self.constants[tensor.name] != tensor:
+            tensor.name += "_"
+        self.constants[tensor.name] = tensor
+        return str(tensor.name)
 
     def add(self, op_type: str, inputs: Iterable[str], output: str, name: str, domain: str = "", **extra: Any) -> str:
         """Add a node; the name of what it writes."""
@@ -99,12 +104,7 @@ class _Writer:
     def emit(self, step: Step, inputs: list[str]) -> None:
         """The step's node, what it clamps, and its result quantized."""
         node, output = step.node, step.output
-        rest = list(node.inputs[len(inputs) :])
-        for name in filter(None, rest):
-            if step.role != "product":
-                self.sheet.constants[name] = numpy_helper.from_array(self.plan.source.constants[name], name)
-        if step.role == "product":
-            rest = self.products(step)
+        rest = self.products(step) if step.role == "product" else self.constants(node, len(inputs))
         if output == self.plan.real_output:
             self.copy(node, [*inputs, *rest], output)
             return
@@ -148,10 +148,12 @@ class _Writer:
         self.sheet.nodes.append(made)
 
     def clamp(self, node: SourceNode, tensor: str, output: str) -> None:
-        bounds = list(node.inputs[1:])
-        for name in filter(None, bounds):
-            self.sheet.constants[name] = numpy_helper.from_array(self.plan.source.constants[name], name)
-        self.copy(node, [tensor, *bounds], output)
+        self.copy(node, [tensor, *self.constants(node, 1)], output)
+
+    def constants(self, node: SourceNode, start: int) -> list[str]:
+        """The node's constant operands from that one on, as they are."""
+        values = self.plan.source.constants
+        return [name and self.sheet.constant(name, values[name], values[name].dtype) for name in node.inputs[start:]]
 
     def before(self, tensor: str) -> str:
         """The name of a tensor before it is quantized; a network output's own name belongs to what comes after."""
