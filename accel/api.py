@@ -21,6 +21,7 @@ from accel.inputs import image_batches, input_images, read_labels
 from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.scales import scale_notes
 from accel.mapping.select import array_layers, select_array_layers
+from accel.mapping.thresholds import threshold_notes
 from accel.networks import companions, network_path
 from accel.numerics.elementwise import dequantize
 from accel.numerics.error import ErrorSums
@@ -194,7 +195,7 @@ def simulate(
     if recorder is not None:
         recorder.write(_named(progress, f"registers of layer {recorder.waves.layer}"))
     result = result_of(network.name, graph.batch, arch, simulator.program, simulator.cycles, job.observations(truth))
-    return Simulation(result, job.outputs(), (*notes, *scale_notes(graph, arch)))
+    return Simulation(result, job.outputs(), (*notes, *scale_notes(graph, arch), *threshold_notes(network.graph, arch)))
 
 
 def accumulators(

@@ -221,6 +221,15 @@ class VectorSpec(Spec):
             "mantissa*, shared_exponent8), or shifted only (shift_*); the rest of the name is the rounding."
         ),
     )
+    threshold_steps: int = Field(
+        default=0,
+        ge=0,
+        le=255,
+        description=(
+            "Thresholds that a lane compares a sum with in a cycle, 2^b - 1 for results of b bits; a layer with more "
+            "of them is requantized instead, its biases rounded."
+        ),
+    )
 
 
 class Machine(Spec):

@@ -61,5 +61,6 @@ def _array_um2(machine: Machine, technology: Technology) -> float:
 
 
 def _lane_um2(machine: Machine, technology: Technology) -> float:
-    """One lane of the vector unit: its requantizer, and an adder as wide as the accumulators."""
-    return requantizer_parts(machine).um2(technology) + technology.adder_um2(machine.pe.accumulator_bits)
+    """One lane of the vector unit: its requantizer, an adder as wide as the accumulators, and its comparators."""
+    adders = 1 + machine.vector.threshold_steps
+    return requantizer_parts(machine).um2(technology) + adders * technology.adder_um2(machine.pe.accumulator_bits)

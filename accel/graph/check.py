@@ -29,6 +29,10 @@ from accel.numerics.pool import output_size
 from accel.numerics.requantize import multiplier
 
 _ISLAND = "float operations need quantized inputs and a result that only QuantizeLinear reads, or that is an output"
+_NORMALIZED = (
+    "a normalization is taken in where one quantizer reads its result, of up to 8 bits unless weights can be negated, "
+    "or where it is the network's output"
+)
 _ON_INPUT = (
     "take it out of the network and feed the network what it makes: only Relu, Clip, MaxPool and reshapes can stay"
 )
@@ -87,6 +91,9 @@ def check_integer(graph: Graph, operators: Mapping[str, str] | None = None) -> N
 def _float_use(graph: Graph, node: Node) -> Iterator[tuple[str, str]]:
     """What is wrong, and what to do about it."""
     out = graph.tensors[node.output]
+    if isinstance(node.op, Conv | Linear) and node.op.normalization is not None:
+        yield "its normalized result has no integer form", _NORMALIZED
+        return
     for name in node.inputs:
         if graph.tensors[name].qtype is not None or isinstance(node.op, Quantize):
             continue

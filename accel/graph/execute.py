@@ -162,7 +162,9 @@ def layer_output(graph: Graph, node: Node, sums: IntArray, requantizer: str = "f
     op, source, out = node.op, graph.tensors[node.inputs[0]], graph.tensors[node.output]
     assert isinstance(op, Conv | Linear)
     y: Array
-    if out.qtype is not None and out.qtype.bipolar:
+    if out.qtype is not None and op.thresholds is not None:
+        y = op.thresholds.apply(sums, out.qtype)
+    elif out.qtype is not None and out.qtype.bipolar:
         y = bipolar_output(op, sums)
     elif out.qtype is None:
         y = sums.astype(np.float32) * (np.float32(source.scale) * op.weight.scale)

@@ -17,6 +17,7 @@ from accel.numerics.elementwise import Sum
 from accel.numerics.encoding import Encoding, FloatArray, IntArray
 from accel.numerics.pool import Mean
 from accel.numerics.qtype import QType
+from accel.numerics.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,34 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Normalization:
+    """What happens to a product's real results, per output channel, before they become integers."""
+
+    factor: FloatArray
+    shift: FloatArray
+    """Results become ``x * factor + shift``, each step rounded to float32."""
+    thresholds: FloatArray | None = None
+    """(channels or 1, levels): then each is ``lowest + stride`` times how many of them it has reached, instead of
+    rounded to a multiple of the output's scale."""
+    lowest: int = 0
+    stride: int = 1
+
+    def apply(self, reals: FloatArray) -> FloatArray:
+        """The normalized results; the channels are the first axis."""
+        shape = (-1, *(1,) * (reals.ndim - 1))
+        return np.asarray(reals * self.factor.reshape(shape) + self.shift.reshape(shape), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """A layer's constants with its normalization in them, biases rounded: what it runs without its thresholds."""
+
+    weight: Weight
+    bias: npt.NDArray[np.int64]
+    clamp: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Conv:
     """Two-dimensional convolution; padding stands for the input's zero point."""
 
@@ -84,6 +113,12 @@ class Conv:
     groups: int = 1
     clamp: tuple[int, int] | None = None
     """Inclusive output bounds from a fused Relu or Clip, narrower than the output type's."""
+    normalization: Normalization | None = None
+    """Only until the passes have taken it in."""
+    thresholds: Thresholds | None = None
+    """What final sums become, clamp included, instead of being scaled and rounded."""
+    folded: Folded | None = None
+    """What takes the thresholds' place on a machine that has no units for them; None: nothing can."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +129,9 @@ class Linear:
     """(out features, in features)."""
     bias: npt.NDArray[np.int64] | None
     clamp: tuple[int, int] | None = None
+    normalization: Normalization | None = None
+    thresholds: Thresholds | None = None
+    folded: Folded | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ _INTEGER_KERNEL_BITS = 8
 def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array | None:
     """What onnxruntime computes for ``node`` alone, in the graph's own integers; None where it refuses the node.
 
-    It refuses what its integer kernels do not know, such as int8 activations that become uint8 ones. Integers of fewer
+    It refuses what its integer kernels do not know, such as int8 activations that become uint8 ones; thresholds it does
+    not know either. Integers of fewer
     than 8 bits go through its kernels for 8: clamping the rounded result once more is what a narrower type would have
     done. Products of more than 8 bits it computes in float32, see ``rounding_share``.
 
@@ -53,6 +54,8 @@ def onnxruntime_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array
     inputs
         The node's inputs as the graph holds them. Rebased activations go to the witness as the file's.
     """
+    if isinstance(node.op, Conv | Linear) and node.op.thresholds is not None:
+        return None
     sources = [graph.tensors[name] for name in node.inputs]
     out = graph.tensors[node.output]
     feeds = {f"x{index}": to_file(source, inputs[index]) for index, source in enumerate(sources)}

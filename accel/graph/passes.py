@@ -31,6 +31,7 @@ from accel.graph.ir import (
     Reshape,
     Tensor,
 )
+from accel.graph.normalize import fold, normalized
 from accel.graph.rebase import rebase_activations
 from accel.numerics.elementwise import Sum, dequantize
 from accel.numerics.pool import Mean
@@ -155,9 +156,18 @@ def fuse_float_outputs(graph: Graph) -> Graph:
         maker = makers.get(node.inputs[0])
         ends = isinstance(node.op, Conv | Linear | AveragePool) and graph.tensors[node.output].qtype is None
         if ends and maker is not None and isinstance(maker.op, Dequantize):
-            node = replace(node, inputs=maker.inputs, origin=_joined(maker.origin, node.origin))
+            op = _folded_for_good(node.op, graph.tensors[maker.inputs[0]])
+            node = replace(node, op=op, inputs=maker.inputs, origin=_joined(maker.origin, node.origin))
         nodes.append(node)
     return remove_dead(_rebuilt(graph, nodes))
+
+
+def _folded_for_good(op: Op, source: Tensor) -> Op:
+    """A layer whose normalized result stays real: its biases are rounded, as a float bias would be."""
+    if not isinstance(op, Conv | Linear) or op.normalization is None or op.normalization.thresholds is not None:
+        return op
+    folded = fold(op, source)
+    return op if folded is None else replace(op, weight=folded.weight, bias=folded.bias, normalization=None)
 
 
 def remove_dead(graph: Graph) -> Graph:
@@ -259,8 +269,13 @@ def _integer_nodes(island: _Island, quantize: Node, tensors: dict[str, Tensor]) 
     nodes: list[Node] = []
     current = tensors[island.sources[0]]
     if island.core is not None:
-        operation = _formula(island.core.op, [tensors[name] for name in (*island.sources, out.name)])
-        core = replace(island.core, op=_clamped(operation, out, island.clamp), inputs=island.sources)
+        operation = island.core.op
+        if isinstance(operation, Conv | Linear) and operation.normalization is not None:
+            operation = normalized(operation, current, out, island.clamp)
+        else:
+            operation = _formula(operation, [tensors[name] for name in (*island.sources, out.name)])
+            operation = _clamped(operation, out, island.clamp)
+        core = replace(island.core, op=operation, inputs=island.sources)
         current = _write(nodes, tensors, core, out, tensors[core.output].shape)
         if isinstance(core.op, Concat) and out.encoding.bounds(island.clamp) != out.encoding.bounds(None):
             change = replace(island.clamper, op=Requantize(island.clamp), inputs=(current.name,))

@@ -21,7 +21,7 @@ def rebase_activations(graph: Graph, signed: bool) -> Graph:
     """
     tensors = {name: _rebase(tensor, signed) for name, tensor in graph.tensors.items()}
     moved = {name: tensor.file_offset - graph.tensors[name].file_offset for name, tensor in tensors.items()}
-    nodes = tuple(replace(node, op=_shift_clamp(node.op, moved[node.output])) for node in graph.nodes)
+    nodes = tuple(replace(node, op=_shift_result(node.op, moved[node.output])) for node in graph.nodes)
     return replace(graph, tensors=tensors, nodes=nodes)
 
 
@@ -47,7 +47,13 @@ def _rebase(tensor: Tensor, signed: bool) -> Tensor:
     return replace(tensor, qtype=qtype, zero_point=tensor.zero_point - offset, file_offset=tensor.file_offset + offset)
 
 
-def _shift_clamp(op: Op, offset: int) -> Op:
+def _shift_result(op: Op, offset: int) -> Op:
+    if offset and isinstance(op, Conv | Linear) and op.thresholds is not None:
+        folded = op.folded
+        if folded is not None and folded.clamp is not None:
+            folded = replace(folded, clamp=(folded.clamp[0] - offset, folded.clamp[1] - offset))
+        lowest = op.thresholds.lowest - offset
+        return replace(op, thresholds=replace(op.thresholds, lowest=lowest), folded=folded)
     if offset == 0 or not isinstance(op, Conv | Linear | Add | AveragePool) or op.clamp is None:
         return op
     low, high = op.clamp

@@ -11,6 +11,7 @@ from accel.mapping.emit import emit
 from accel.mapping.program import Program
 from accel.mapping.scales import check_scales
 from accel.mapping.search import choose
+from accel.mapping.thresholds import without_thresholds
 
 
 def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
@@ -22,7 +23,7 @@ def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
         A layer whose weights or activations the processing elements cannot hold, or else a scale that the requantizer
         cannot take: all such layers at once.
     """
-    fitted = rebase_activations(graph, machine.pe.activation.signed)
+    fitted = without_thresholds(rebase_activations(graph, machine.pe.activation.signed), machine)
     problems = [problem for node in fitted.nodes for problem in _too_wide(fitted, node, machine)]
     if problems:
         raise AccelError(

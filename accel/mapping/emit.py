@@ -20,9 +20,11 @@ from accel.mapping.mapping import (
     vector_tiles,
 )
 from accel.mapping.program import Compute, Instruction, Layer, Load, Program, Store, Vector
+from accel.mapping.thresholds import levels
 from accel.mapping.vector_work import vector_work
 from accel.result import Actions
 
+BIAS_BYTES = 4
 PARAMETER_BYTES = 8
 """Per output channel: a 32-bit bias and a 32-bit multiplier."""
 
@@ -136,7 +138,7 @@ class _Emitter:
             return held, self.weights.loads[held]
         slot, waits = self.weights.claim(key)
         bits = tile.groups * tile.channels * tile.depth * op.weight_bits
-        parameters = tile.groups * tile.channels * PARAMETER_BYTES if last else 0
+        parameters = tile.groups * tile.channels * self._parameter_bytes(op) if last else 0
         size = self._bursts(ceil(bits / 8) + parameters)
         self.actions["weight_buffer_write_bytes"] += ceil(bits / 8)
         self.actions["dram_read_bytes"] += size
@@ -145,6 +147,11 @@ class _Emitter:
         self.instructions.append(Load(index, self.layers, waits, "weight", slot, 0, f"{op.name}.weight", box, size))
         self.weights.loads[slot] = index
         return slot, index
+
+    def _parameter_bytes(self, op: FlowOp) -> int:
+        """Per output channel: a bias and a multiplier, or a bias and thresholds as wide as the accumulators."""
+        steps = levels(op.node)
+        return BIAS_BYTES + ceil(steps * self.machine.pe.accumulator_bits / 8) if steps else PARAMETER_BYTES
 
     def _load_activations(self, op: FlowOp, ranges: dict[str, Range]) -> tuple[int, tuple[int, ...]]:
         boxes = tuple(read.region(ranges) for read in op.reads)

@@ -79,7 +79,7 @@ def _layers(graph: Graph) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """Each layer whose sums are requantized, with a scale for each channel."""
     for node in graph.nodes:
         out = graph.tensors[node.output]
-        if isinstance(node.op, Conv | Linear) and out.qtype is not None:
+        if isinstance(node.op, Conv | Linear) and out.qtype is not None and node.op.thresholds is None:
             weight = node.op.weight
             scales = multiplier(graph.tensors[node.inputs[0]].scale, weight.scale, out.scale)
             yield node.name, np.broadcast_to(scales, len(weight.values))

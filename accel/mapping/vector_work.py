@@ -14,6 +14,7 @@ from math import ceil
 from accel.arch.spec import Machine
 from accel.flow.ir import FlowOp, Region, elements
 from accel.graph.ir import Add, AveragePool, MaxPool, Tensor
+from accel.mapping.thresholds import levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ def vector_work(op: FlowOp, box: Region, tensors: dict[str, Tensor], machine: Ma
         source_bytes = ceil(outputs * machine.pe.accumulator_bits / 8)
         actions["accumulator_buffer_read_bytes"] = source_bytes
         actions["vector_add"] = outputs
-        actions["vector_requantize"] = outputs
+        actions["vector_compare"] = outputs * levels(op.node)
+        actions["vector_requantize"] = 0 if actions["vector_compare"] else outputs
         port = buffers.accumulator
     else:
         window = op.sizes.get("kh", 1) * op.sizes.get("kw", 1)

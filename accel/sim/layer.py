@@ -83,7 +83,7 @@ class ArrayLayer:
         scale: npt.NDArray[Any] = np.broadcast_to(body.weight.scale, bias.shape)
         if made.qtype is None:
             scale = np.float32(source.scale) * scale
-        else:
+        elif body.thresholds is None:
             scale = REQUANTIZERS[machine.vector.requantizer].encode(multiplier(source.scale, scale, made.scale))
         rows = _rows_along_k(values)
         groups = op.sizes["g"]
@@ -221,7 +221,12 @@ class ArrayLayer:
         made, body = self.tensors[self.op.node.output], self.op.body
         assert isinstance(body, Conv | Linear)
         values: Array
-        if made.qtype is not None and made.qtype.bipolar:
+        if made.qtype is not None and body.thresholds is not None:
+            n = self.op.sizes["n"]
+            firsts = [(c0 // n + group) * n + c0 % n for group in range(groups)]
+            units = [body.thresholds.part(slice(first, first + channels)) for first in firsts]
+            values = np.stack([unit.apply(part, made.qtype) for unit, part in zip(units, totals, strict=True)])
+        elif made.qtype is not None and made.qtype.bipolar:
             values = bipolar_output(body, totals)
         elif made.qtype is None:
             values = totals.astype(np.float32) * scale

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from accel.graph.onnx.qonnx import DOMAINS
+
 MICROSOFT = "com.microsoft"
 INT8, UINT8 = np.dtype(np.int8), np.dtype(np.uint8)
 
@@ -73,6 +75,43 @@ class Model:
     def save(self, path: Path, *outputs: str) -> Path:
         onnx.save(self.proto(*outputs), str(path))
         return path
+
+
+class Qonnx(Model):
+    """Adds QONNX's nodes."""
+
+    def quant(
+        self,
+        x: str,
+        out: str,
+        scale: object,
+        bits: float,
+        zero: object = 0.0,
+        domain: str = DOMAINS[0],
+        **attributes: object,
+    ) -> str:
+        operands = [self.constant(scale, np.float32), self.constant(zero, np.float32), self.constant(bits, np.float32)]
+        attributes = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"} | attributes
+        return self.node("Quant", [x, *operands], out, domain=domain, **attributes)
+
+    def normalize(self, x: str, out: str, factor: object, shift: object) -> str:
+        """BatchNormalization that is about ``x * factor + shift``: drawn means and variances, the rest to match."""
+        factor, shift = np.asarray(factor, np.float64), np.asarray(shift, np.float64)
+        mean, variance = self.rng.normal(0, 1, factor.size), self.rng.uniform(0.5, 2, factor.size)
+        values = (factor * np.sqrt(variance), shift + mean * factor, mean, variance)
+        return self.node("BatchNormalization", [x, *(self.constant(v, np.float32) for v in values)], out, epsilon=0.0)
+
+    def bipolar(self, x: str, out: str, scale: object) -> str:
+        return self.node("BipolarQuant", [x, self.constant(scale, np.float32)], out, domain=DOMAINS[0])
+
+    def proto(self, *outputs: str) -> onnx.ModelProto:
+        proto = super().proto(*outputs)
+        proto.opset_import.extend(helper.make_opsetid(domain, 1) for domain in DOMAINS)
+        for value in proto.graph.output:
+            if not value.type.HasField("tensor_type"):
+                value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+                value.type.tensor_type.shape.SetInParent()
+        return proto
 
 
 @dataclass

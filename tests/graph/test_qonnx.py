@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
 
 from accel import api
 from accel.graph.execute import execute
@@ -15,41 +14,9 @@ from accel.graph.ir import Conv, Linear
 from accel.graph.onnx import load_network
 from accel.graph.onnx.qonnx import DOMAINS, ROUNDINGS
 from accel.numerics.qtype import BIPOLAR, QType
-from tests.graph.models import Model
+from tests.graph.models import Qonnx
 from tests.graph.qonnx_executor import assert_like_the_executor, executed
 from tests.machines import machine
-
-DOMAIN = DOMAINS[0]
-
-
-class Qonnx(Model):
-    """Adds QONNX's nodes."""
-
-    def quant(
-        self,
-        x: str,
-        out: str,
-        scale: object,
-        bits: float,
-        zero: object = 0.0,
-        domain: str = DOMAIN,
-        **attributes: object,
-    ) -> str:
-        operands = [self.constant(scale, np.float32), self.constant(zero, np.float32), self.constant(bits, np.float32)]
-        attributes = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"} | attributes
-        return self.node("Quant", [x, *operands], out, domain=domain, **attributes)
-
-    def bipolar(self, x: str, out: str, scale: object) -> str:
-        return self.node("BipolarQuant", [x, self.constant(scale, np.float32)], out, domain=DOMAIN)
-
-    def proto(self, *outputs: str) -> onnx.ModelProto:
-        proto = super().proto(*outputs)
-        proto.opset_import.extend(helper.make_opsetid(domain, 1) for domain in DOMAINS)
-        for value in proto.graph.output:
-            if not value.type.HasField("tensor_type"):
-                value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-                value.type.tensor_type.shape.SetInParent()
-        return proto
 
 
 def residual(path: Path, bits: int, seed: int = 0) -> Path:
@@ -105,10 +72,10 @@ def test_activations_of_every_range(bits: int, signed: int, narrow: int, domain:
         return
     model = Qonnx()
     first = model.quant(
-        model.input("x", (4, 300)), "a", 8.0 / 2**bits, bits, signed=signed, narrow=narrow, domain=DOMAIN
+        model.input("x", (4, 300)), "a", 8.0 / 2**bits, bits, signed=signed, narrow=narrow, domain=DOMAINS[0]
     )
     second = model.node("Relu", [first], "relu")
-    model.quant(second, "b", 5.0 / 2**bits, bits, signed=signed, narrow=narrow, domain=DOMAIN)
+    model.quant(second, "b", 5.0 / 2**bits, bits, signed=signed, narrow=narrow, domain=DOMAINS[0])
     path = model.save(tmp_path / "net.onnx", "b")
     graph = assert_like_the_executor(path, 2)
     assert graph.tensors["a_quantized"].qtype == (BIPOLAR if signed and bits == 1 else QType(bits, bool(signed)))

@@ -7,16 +7,16 @@ import onnx
 
 from accel.errors import AccelError
 from accel.graph.ir import Graph, Tensor
-from accel.graph.onnx import qonnx, quantized, real
+from accel.graph.onnx import normalization, qonnx, quantized, real
 from accel.graph.onnx.builder import Builder
 from accel.graph.onnx.fold import fold, is_foldable
 from accel.graph.onnx.source import Source, SourceNode, Unsupported
 from accel.graph.problems import Problem, refuse
 
 _QUANTIZING = quantized.CONVERTERS | qonnx.CONVERTERS
-_CONVERTERS = _QUANTIZING | real.CONVERTERS
-_ATTRIBUTES = quantized.ATTRIBUTES | qonnx.ATTRIBUTES
-_MERGEABLE = ("BatchNormalization", "Pad")
+_CONVERTERS = _QUANTIZING | real.CONVERTERS | normalization.CONVERTERS
+_ATTRIBUTES = quantized.ATTRIBUTES | qonnx.ATTRIBUTES | normalization.ATTRIBUTES
+_MERGEABLE = ("Pad",)
 _MERGED = (
     "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
     "which merges BatchNormalization and Pad into convolutions"

@@ -21,6 +21,10 @@ QONNX = DOMAINS[0]
 ISLAND = "float operations need quantized inputs and a result that only QuantizeLinear reads, or that is an output"
 SYMMETRIC = 'quantize with weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True}'
 WIDTHS = "int2, int4, int8, int16 and their unsigned forms are supported"
+MERGED = (
+    "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
+    "which merges BatchNormalization and Pad into convolutions"
+)
 PREPROCESS = (
     "run python -m onnxruntime.quantization.preprocess on the float network before quantizing it, "
     "which merges constants into the layers before them"
@@ -392,9 +396,8 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     ),
     "normalization that is not folded": (
         lambda: between([("BatchNormalization", ["real", *"abcd"], "n")], constants="abcd"),
-        "NET:n: BatchNormalization cannot be imported: the operation is not supported; run python -m "
-        "onnxruntime.quantization.preprocess on the float network before quantizing it, which merges "
-        f"BatchNormalization and Pad into convolutions; {SUPPORTED}",
+        "NET:n: BatchNormalization cannot be imported: its input 'real' is not a convolution's or matrix product's "
+        f"result for it alone; {MERGED}",
     ),
     "newer IR version": (
         lambda: versions(ir=99),
@@ -781,7 +784,88 @@ def clipped(low: object, high: object, dtype: object = np.int8) -> onnx.ModelPro
     return model.proto("y")
 
 
+def normalized(
+    op_type: str = "BatchNormalization", size: int = 4, twice: bool = False, **changes: object
+) -> onnx.ModelProto:
+    """x -> DequantizeLinear -> Conv -> normalization -> QuantizeLinear, with one thing changed."""
+    model = Model()
+    by = model.encoding(0.5, 0, INT8)
+    last = model.encoding(0.5, 0, changes.pop("dtype", INT8))
+    weights = changes.pop("weights", np.ones((4, 3, 1, 1), np.int8))
+    kernel = model.dequantize(model.constant(weights), model.encoding(0.25, 0, INT8))
+    model.node("Conv", [model.dequantize(model.input("x", (1, 3, 4, 4), INT8), by), kernel], "c", name="conv")
+    parts = {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "variance": 1.0}
+    constants = [
+        model.constant(np.full(size, changes.pop(name, value)), np.float32, name) for name, value in parts.items()
+    ]
+    if op_type == "BatchNormalization":
+        model.node(op_type, ["c", *constants], "n", name="norm", **changes)
+    else:
+        steps = model.constant(changes.pop("steps", np.arange(15.0)[None]), np.float32, "steps")
+        changes = {"out_dtype": "UINT4"} | changes
+        model.node(op_type, ["c", steps], "n", name="norm", domain=QONNX, **changes)
+    if twice:
+        model.node("BatchNormalization", ["n", *constants], "m", name="again")
+    model.quantize("m" if twice else "n", last)
+    proto = model.proto(f"{'m' if twice else 'n'}_q")
+    proto.opset_import.append(helper.make_opsetid(QONNX, 1))
+    return proto
+
+
 CASES |= {
+    "normalization of another size": (
+        lambda: normalized(size=3),
+        "NET:norm: BatchNormalization cannot be imported: its scale 'gamma' has shape [3] for 4 channels",
+    ),
+    "normalization by nothing": (
+        lambda: normalized(variance=-1.0),
+        "NET:norm: BatchNormalization cannot be imported: its scale / sqrt(variance + epsilon), or what that makes of "
+        "its mean, is not finite",
+    ),
+    "normalization that learns": (
+        lambda: normalized(training_mode=1),
+        "NET:norm: BatchNormalization cannot be imported: it is in training mode",
+    ),
+    "normalized twice": (
+        lambda: normalized(twice=True),
+        f"NET:again: BatchNormalization cannot be imported: its input 'n' is normalized already; {MERGED}",
+    ),
+    "thresholds in three axes": (
+        lambda: normalized("MultiThreshold", steps=np.zeros((1, 1, 4))),
+        "NET:norm: MultiThreshold cannot be imported: its thresholds 'steps' have shape [1, 1, 4], and 4 or 1 rows of "
+        "up to 255 are expected",
+    ),
+    "thresholds beyond the type": (
+        lambda: normalized("MultiThreshold", out_dtype="INT4"),
+        "NET:norm: MultiThreshold cannot be imported: its 15 thresholds make 0 to 15, beyond its INT4",
+    ),
+    "thresholds of floats": (
+        lambda: normalized("MultiThreshold", out_dtype="FLOAT32"),
+        "NET:norm: MultiThreshold cannot be imported: its out_dtype is 'FLOAT32', and INT, UINT with a width, BINARY "
+        "and BIPOLAR are supported",
+    ),
+    "threshold bias between steps": (
+        lambda: normalized("MultiThreshold", out_bias=0.5),
+        "NET:norm: MultiThreshold cannot be imported: its out_bias 0.5 is no multiple of its out_scale 1",
+    ),
+    "threshold scale of zero": (
+        lambda: normalized("MultiThreshold", out_scale=0.0),
+        "NET:norm: MultiThreshold cannot be imported: its out_scale is 0, and scales are positive and finite",
+    ),
+    "thresholds of images with channels last": (
+        lambda: normalized("MultiThreshold", data_layout="NHWC"),
+        "NET:norm: MultiThreshold cannot be imported: its data_layout is NHWC, and NC and NCHW are supported",
+    ),
+    "thresholds that are no numbers": (
+        lambda: normalized("MultiThreshold", steps=np.array([[0.0, np.nan]])),
+        "NET:norm: MultiThreshold cannot be imported: its thresholds 'steps' are not all numbers",
+    ),
+    "normalization that turns -128 around": (
+        lambda: normalized(gamma=-1.0, weights=np.full((4, 3, 1, 1), -128, np.int8), dtype=np.dtype(np.int16)),
+        "NET:conv: Conv cannot be imported: its normalized result has no integer form; a normalization is taken in "
+        "where one quantizer reads its result, of up to 8 bits unless weights can be negated, or where it is the "
+        "network's output",
+    ),
     "half a bit": (
         lambda: quantized(bits=2.5),
         "NET:quant: Quant cannot be imported: its bit width is 2.5, and whole numbers from 1 to 32 are supported",
