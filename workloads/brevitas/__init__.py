@@ -1,0 +1,1 @@
+"""Small networks of random weights, as Brevitas exports them."""
