@@ -10,6 +10,10 @@
 - ``composable``: bricks of 2 x 2 bits make one product of the PE's widths, or several of narrower operands, which are
   added to each other first (H. Sharma et al., "Bit Fusion: Bit-Level Dynamically Composable Architecture", ISCA 2018).
   Operands take 2, 4, 8 or 16 bits of it.
+- ``xnor``: operands of -1 and +1. Their product is the XNOR of two bits; of the products of a PE the ones are counted,
+  and twice the count less their number is their sum (M. Courbariaux et al., "Binarized Neural Networks", 2016).
+
+Operands of -1 and +1 are one bit in memory, and two bits, int2, to every multiplier but the last.
 
 A PE that makes several products at a time (``pe.products``, or composed) takes neighbours along the reduction: their
 exact sum joins the PE's sum in one addition, and there it wraps or saturates.
@@ -23,7 +27,7 @@ from typing import Literal
 from accel.numerics.digits import Pass
 from accel.numerics.qtype import QType
 
-Multiplier = Literal["parallel", "bit_serial", "bit_serial_both", "composable"]
+Multiplier = Literal["parallel", "bit_serial", "bit_serial_both", "composable", "xnor"]
 BRICK_BITS = 2
 COMPOSABLE_BITS = (2, 4, 8, 16)
 
@@ -66,9 +70,9 @@ def step_of(multiplier: Multiplier, products: int, widths: tuple[QType, QType], 
     Step(weight_bits=4, activation_bits=4, cycles=1, products=4, operations=4)
     """
     wide_weight, wide_activation = (width.bits for width in widths)
-    weight, activation = (operand.bits for operand in operands)
+    weight, activation = (2 if operand.bipolar else operand.bits for operand in operands)
     match multiplier:
-        case "parallel":
+        case "parallel" | "xnor":
             return Step(wide_weight, wide_activation, 1, products, 1)
         case "bit_serial":
             return Step(wide_weight, activation, activation, products, activation)

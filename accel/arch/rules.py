@@ -59,11 +59,15 @@ def product_bits(weight: QType, activation: QType) -> int:
 
 
 def check_multiplier(pe: PeSpec) -> None:
-    """A composable multiplier is made of bricks of two bits, doubled and doubled again."""
-    if pe.multiplier != "composable":
-        return
+    """A composable multiplier is made of bricks of two bits, doubled and doubled again; XNOR multiplies -1 and +1."""
     for key, qtype in (("weight", pe.weight), ("activation", pe.activation)):
-        if qtype.bits not in COMPOSABLE_BITS:
+        if pe.multiplier == "xnor" and not qtype.bipolar:
+            raise PydanticCustomError(
+                "inconsistent",
+                "is {found}, and an xnor multiplier takes bipolar operands",
+                {"at": (key,), "found": str(qtype)},
+            )
+        if pe.multiplier == "composable" and (qtype.bits not in COMPOSABLE_BITS or qtype.bipolar):
             raise PydanticCustomError(
                 "inconsistent",
                 "is {found}, and a composable multiplier takes operands of 2, 4, 8 or 16 bits",

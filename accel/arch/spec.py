@@ -134,7 +134,8 @@ class PeSpec(Spec):
         default="parallel",
         description=(
             "parallel: a product of the PE's widths a cycle; bit_serial: a cycle for each bit of an activation; "
-            "bit_serial_both: for each pair of bits; composable: several products of narrower operands a cycle."
+            "bit_serial_both: for each pair of bits; composable: several products of narrower operands a cycle; "
+            "xnor: of operands of -1 and +1."
         ),
     )
     products: int = Field(

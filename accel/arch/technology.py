@@ -30,6 +30,8 @@ ADDER_BITS = 32
 """Width of the published adder."""
 AND_GATE_ADDERS = 0.25
 """An AND gate in full adders: by area 1.064 to 4.256 um2 in the NanGate 45 nm library, 32 to 120 in OSU's 0.18 um."""
+XNOR_GATE_ADDERS = 0.375
+"""An XNOR gate in full adders: 1.596 to 4.256 um2 in the NanGate library, 56 to 120 in OSU's."""
 MULTIPLEXER_ADDERS = 0.4375
 """A multiplexer of two bits in full adders: 1.862 to 4.256 um2 in the NanGate library, 48 to 120 in OSU's."""
 

@@ -6,20 +6,23 @@ Everything is counted in cells of the published multiplier and adder (``accel.ar
 - bit serial: for each product a row of AND gates; an adder and a register of the product's width behind the sum of
   the rows, which adds the bits' partial products up, shifted by one place a cycle. That is written every cycle;
 - composable: bricks that multiply 2 x 2 bits of either sign, 3 x 3 with it, and a tree that adds them in pairs, each
-  pair with a choice of the shift between the two, up to the width of the whole product.
+  pair with a choice of the shift between the two, up to the width of the whole product;
+- XNOR: a gate for each product, and a full adder for each that is counted with the others.
 """
 
 from __future__ import annotations
 
 from accel.arch.multiplier import BRICK_BITS
 from accel.arch.spec import PeSpec
-from accel.arch.technology import AND_GATE_ADDERS, Technology
+from accel.arch.technology import AND_GATE_ADDERS, XNOR_GATE_ADDERS, Technology
 
 _SIGNED_BRICK_BITS = BRICK_BITS + 1
 
 
 def operation_pj(pe: PeSpec, technology: Technology) -> float:
     """Energy of one of ``Actions.multiplier_operations``: a product, a cycle or a brick with its share of the rest."""
+    if pe.multiplier == "xnor":
+        return technology.add_pj(1) * XNOR_GATE_ADDERS
     if pe.multiplier == "parallel":
         return technology.multiply_pj(pe.weight.bits, pe.activation.bits)
     if pe.multiplier == "composable":
@@ -35,12 +38,16 @@ def operation_pj(pe: PeSpec, technology: Technology) -> float:
 
 def product_add_pj(pe: PeSpec, technology: Technology) -> float:
     """Energy of adding one more product to the others of a PE before they join its sum; in a serial one, by rows."""
+    if pe.multiplier == "xnor":
+        return technology.add_pj(1)
     return technology.add_pj(_product_bits(pe)) if pe.multiplier in ("parallel", "composable") else 0.0
 
 
 def multipliers_um2(pe: PeSpec, technology: Technology) -> float:
     """Area of what makes the products of one PE, and their sum."""
     more = pe.products - 1
+    if pe.multiplier == "xnor":
+        return technology.adder_um2(1) * (pe.products * XNOR_GATE_ADDERS + more)
     if pe.multiplier == "parallel":
         one = technology.multiplier_um2(pe.weight.bits, pe.activation.bits)
         return pe.products * one + more * technology.adder_um2(_product_bits(pe))

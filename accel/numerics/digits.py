@@ -47,6 +47,8 @@ def digits(qtype: QType, bits: int) -> tuple[Digit, ...]:
     >>> [(digit.shift, str(digit.qtype)) for digit in digits(QType(10, signed=True), 4)]
     [(0, 'uint4'), (4, 'uint4'), (8, 'int2')]
     """
+    if qtype.bits <= bits:
+        return (Digit(0, qtype),)
     starts = range(0, qtype.bits, bits)
     return tuple(
         Digit(start, QType(min(bits, qtype.bits - start), qtype.signed and start + bits >= qtype.bits))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel.arch.multiplier import register_bits, step_of, widest_operands
-from accel.numerics.qtype import QType
+from accel.numerics.qtype import BIPOLAR, QType
 
 INT8 = QType(8, signed=True)
 bits = st.integers(1, 8)
@@ -61,3 +61,13 @@ def test_registers_of_what_enters_bit_by_bit() -> None:
     assert register_bits("parallel", 3, (INT8, INT8)) == (24, 24)
     assert register_bits("bit_serial", 3, (INT8, INT8)) == (24, 3)
     assert register_bits("bit_serial_both", 3, (INT8, INT8)) == (3, 3)
+
+
+def test_operands_of_minus_one_and_one() -> None:
+    """Two bits to a multiplier that adds bits up or puts bricks together; one where it knows them."""
+    given = BIPOLAR, BIPOLAR
+    assert step_of("bit_serial", 1, (INT8, INT8), given).cycles == 2
+    assert step_of("bit_serial_both", 1, (INT8, INT8), given).cycles == 4
+    assert step_of("composable", 1, (INT8, INT8), given).products == 16
+    binary = step_of("xnor", 64, given, given)
+    assert (binary.cycles, binary.products, binary.weight_bits) == (1, 64, 1)

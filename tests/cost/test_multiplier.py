@@ -9,7 +9,7 @@ from accel.arch.spec import PeSpec
 from accel.arch.technology import load_technology
 from accel.cost.energy import energy_of
 from accel.cost.multiplier import multipliers_um2, operation_pj, product_add_pj
-from accel.numerics.qtype import QType
+from accel.numerics.qtype import BIPOLAR, QType
 from accel.result import Actions
 
 EDGE = load_arch("edge-32x32")
@@ -74,6 +74,14 @@ def test_bricks_by_hand(weight_bits: int, activation_bits: int, tree_bits: int) 
     brick, tree = 9 / 4 + 4, tree_bits * (1 + 7 / 16)
     assert multipliers_um2(composed, TECHNOLOGY) == pytest.approx(bricks * brick * PRODUCT_UM2 + tree * ADDER_UM2)
     assert operation_pj(composed, TECHNOLOGY) == pytest.approx(brick * PRODUCT_PJ + tree * ADDER_PJ / bricks)
+
+
+def test_xnor_by_hand() -> None:
+    """64 products: a gate of 3/8 adders each, and 63 adders that count."""
+    binary = EDGE.pe.model_copy(update={"multiplier": "xnor", "products": 64, "weight": BIPOLAR, "activation": BIPOLAR})
+    assert operation_pj(binary, TECHNOLOGY) == pytest.approx(3 / 8 * ADDER_PJ)
+    assert product_add_pj(binary, TECHNOLOGY) == pytest.approx(ADDER_PJ)
+    assert multipliers_um2(binary, TECHNOLOGY) == pytest.approx((64 * 3 / 8 + 63) * ADDER_UM2)
 
 
 def test_narrow_operands_cost_less_where_the_multiplier_can_use_it() -> None:

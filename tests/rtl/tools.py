@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from accel.arch.load import load_arch
+from accel.arch.spec import PeSpec
 from accel.errors import AccelError
+from accel.gallery import machines
 from accel.rtl.toolchain import find_compiler, find_iverilog, find_verilator, find_yosys
 from accel.rtl.yosys import find_library
 
@@ -28,3 +32,12 @@ needs_verilator = _needs(find_verilator, find_compiler)
 needs_iverilog = _needs(find_iverilog)
 needs_yosys = _needs(find_yosys)
 needs_synthesis = _needs(find_yosys, find_library)
+
+
+def covered_machines() -> list[Path]:
+    """Of the gallery, those whose PEs the RTL has."""
+
+    def covered(pe: PeSpec) -> bool:
+        return pe.multiplier == "parallel" and pe.products == 1 and not pe.split_operands
+
+    return [path for path in machines() if covered(load_arch(path).pe)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel import api
 from accel.arch.multiplier import SERIAL_DATAFLOWS
 from accel.arch.rules import product_bits
 from accel.arch.timing import ArrayTiming
@@ -20,6 +23,7 @@ from accel.numerics.mac import Accumulator, accumulate
 from accel.numerics.qtype import QType
 from accel.sim.simulate import estimate_cycles
 from tests.conftest import Ran
+from tests.graph.test_qonnx import Qonnx
 from tests.machines import DATAFLOWS, machine
 from tests.networks import Builder, residual_network
 from tests.sim.test_simulate import check
@@ -188,6 +192,40 @@ def test_what_only_parallel_pes_have(
 @pytest.mark.parametrize("arch", ["edge-32x32-serial", "bit-fusion-16x32", "bismo-8x8", "llsq-32x32"])
 def test_gallery(arch: str, accel: Callable[..., Ran]) -> None:
     assert accel("verify", "digits-resnet8", "--arch", arch).code == 0
+
+
+@pytest.fixture(scope="module")
+def binary_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two convolutions without padding (zero is no operand here) and a linear layer, all of -1 and +1."""
+    model = Qonnx()
+    x = model.bipolar(model.input("x", (2, 5, 8, 8)), "xq", 0.5)
+    for name, shape in (("c", (7, 5, 3, 3)), ("d", (4, 7, 3, 3))):
+        kernel = model.constant(model.rng.normal(0, 1, shape), np.float32, f"{name}_weight")
+        wide = model.node("Conv", [x, model.bipolar(kernel, f"{name}_kernel", 0.25)], name)
+        x = model.bipolar(wide, f"{name}_quantized", 1.0)
+    rows = model.bipolar(model.constant(model.rng.normal(0, 1, (5, 64)), np.float32, "v"), "vq", 0.25)
+    model.bipolar(model.node("Gemm", [model.node("Flatten", [x], "flat"), rows], "g", transB=1), "y", 1.0)
+    return model.save(tmp_path_factory.mktemp("binary") / "net.onnx", "y")
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("products", [1, 3, 64])
+def test_xnor_and_popcount(dataflow: str, products: int, binary_network: Path) -> None:
+    """The same integers as on wide multipliers; 45 products of the first layer take 45 places, or 15, or one."""
+    pe = {"multiplier": "xnor", "products": products}
+    types = {"activation": "bipolar", "weight": "bipolar"}
+    arch = machine(dataflow=dataflow, accumulator_bits=16, buffers=(4096,) * 3, pe=pe, **types)
+    network = api.load_network(binary_network)
+    assert api.verify(network, arch).passed
+    outputs = [api.simulate(network, on).outputs["y"] for on in (arch, machine(dataflow=dataflow))]
+    assert outputs[0].tolist() == outputs[1].tolist()
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.product((-1, 1), repeat=2)))
+def test_xnor_is_the_product_of_signs(one: int, other: int) -> None:
+    """A bit is 1 for +1: twice the ones among the XNORs less their number is the sum of products."""
+    bits = int(one > 0), int(other > 0)
+    assert 2 * (1 ^ bits[0] ^ bits[1]) - 1 == one * other
 
 
 class BitSerialArray:
