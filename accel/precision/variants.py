@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from accel.graph.ir import Add, AveragePool, Conv, Graph, Linear, MaxPool, Node, Requantize, Reshape, Tensor, Weight
+from accel.graph.ir import Conv, Graph, Linear, MaxPool, Node, Requantize, Reshape, Tensor, Weight
 from accel.graph.onnx import load_network
 from accel.numerics.encoding import Encoding, FloatArray
 from accel.quantizer.calibrate import calibrate
@@ -32,7 +32,6 @@ from accel.quantizer.statistics import Statistics
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 BASE_BITS = 8
-_CLAMPING = Conv | Linear | Add | AveragePool
 OPTIONS = QuantizeOptions(weights=BASE_BITS, activations=BASE_BITS)
 
 
@@ -122,7 +121,7 @@ class Variants:
         """The tensors to narrow so that ``layer`` reads them so, if no one wants them wider; else none."""
         makers = {node.output: node for node in self.base.nodes}
         chain = [layer.inputs[0]]
-        while chain[-1] in makers and isinstance(makers[chain[-1]].op, Reshape | MaxPool):
+        while chain[-1] in makers and self._only_hands_on(makers[chain[-1]]):
             chain.append(makers[chain[-1]].inputs[0])
         wanted = widths[layer.name].activations
         for node in self.base.nodes:
@@ -130,10 +129,14 @@ class Variants:
                 reads = widths.get(node.name, LayerWidths()).activations if node.name in self.steps else BASE_BITS
                 if name in chain and node.output not in chain and reads != wanted:
                     return []
-        maker = makers.get(chain[-1])
-        # Bounds in integers would have to move with the encoding.
-        clamps = maker is not None and isinstance(maker.op, _CLAMPING) and maker.op.clamp is not None
-        return [] if maker is None or clamps or set(chain) & set(self.base.outputs) else chain
+        return [] if chain[-1] not in makers or set(chain) & set(self.base.outputs) else chain
+
+    def _only_hands_on(self, node: Node) -> bool:
+        """Whether a node moves integers, or clips them: then both sides have one encoding."""
+        source, made = (self.base.tensors[name] for name in (node.inputs[0], node.output))
+        if isinstance(node.op, Requantize):
+            return (source.qtype, source.scale, source.zero_point) == (made.qtype, made.scale, made.zero_point)
+        return isinstance(node.op, Reshape | MaxPool)
 
 
 def float_outputs(path: Path, graph: Graph, images: FloatArray) -> FloatArray:

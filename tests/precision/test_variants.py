@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from accel.graph.batch import with_images
 from accel.graph.check import check
@@ -23,7 +24,9 @@ from accel.quantizer.quantize import quantize_network
 from tests.machines import machine
 
 DIGITS = companions("digits-resnet8")
-IMAGES, LABELS = DIGITS.images[:12], DIGITS.labels[:12]
+IMAGES = DIGITS.images[:12]
+LABELS = np.where(np.arange(12) % 3, DIGITS.labels[:12], 0)
+"""A third of them wrong, so that accuracy is not agreement with the float network."""
 FLOAT: Path = DIGITS.float_path
 
 
@@ -75,6 +78,60 @@ def test_integers_are_those_of_the_file_that_the_quantizer_writes(variants, widt
     # As many bits of weights, and as many copies of activations: the same machine would take the same time.
     assert sorted(node.kind for node in graph.nodes) == sorted(node.kind for node in loaded.nodes)
     assert weight_bits(graph) == weight_bits(loaded)
+
+
+def odd_network(path: Path) -> None:
+    """A Clip that no encoding's range does, and a tensor that two convolutions and an addition read."""
+    rng = np.random.default_rng(4)
+
+    def conv(name: str, source: str, channels: int) -> onnx.NodeProto:
+        weights.append(numpy_helper.from_array(rng.normal(0, 0.4, (6, channels, 3, 3)).astype(np.float32), f"{name}.w"))
+        return helper.make_node("Conv", [source, f"{name}.w"], [f"{name}.out"], name, pads=[1, 1, 1, 1])
+
+    weights = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("lo", 0.4), ("hi", 2))]
+    nodes = [
+        conv("first", "x", 2),
+        helper.make_node("Clip", ["first.out", "lo", "hi"], ["clipped"], "clip"),
+        conv("second", "clipped", 6),
+        helper.make_node("Relu", ["second.out"], ["shared"], "relu"),
+        conv("left", "shared", 6),
+        conv("right", "shared", 6),
+        helper.make_node("Add", ["left.out", "right.out"], ["sum"], "add1"),
+        helper.make_node("Add", ["sum", "shared"], ["y"], "add2"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, c, 5, 5)) for name, c in (("x", 2), ("y", 6))
+    ]
+    graph = helper.make_graph(nodes, "odd", ends[:1], ends[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+
+
+@pytest.mark.parametrize(
+    ("widths", "nodes"),
+    [
+        ({"second": (8, 4)}, 0),
+        ({"left": (8, 4), "right": (4, 4)}, 1),
+        ({"left": (8, 4), "right": (8, 2)}, 2),
+    ],
+)
+def test_clips_and_copies_are_those_of_the_quantizers_file(tmp_path, widths, nodes) -> None:
+    odd_network(tmp_path / "odd.onnx")
+    images = np.random.default_rng(5).normal(0, 1, (6, 2, 5, 5)).astype(np.float32)
+    made = Variants(tmp_path / "odd.onnx", images, "images", silent)
+    assert any(getattr(node.op, "clamp", None) is not None for node in made.base.nodes)
+    options = QuantizeOptions(layers={name: LayerBits(*bits) for name, bits in widths.items()}, file_format="qdq")
+    file = tmp_path / "quantized.onnx"
+    onnx.save(quantize_network(tmp_path / "odd.onnx", images, "images", options, silent).model, file)
+    loaded = load_network(file)
+    graph = made.graph({name: LayerWidths(*bits) for name, bits in widths.items()})
+    assert len(graph.nodes) == len(made.base.nodes) + nodes == len(loaded.nodes)
+    assert sorted(graph.tensors[node.output].bits for node in graph.nodes) == sorted(
+        loaded.tensors[node.output].bits for node in loaded.nodes
+    )
+    for image in images:
+        expected = execute(loaded, {loaded.inputs[0]: image[None]}).tensors[loaded.outputs[0]]
+        found = execute(graph, {graph.inputs[0]: image[None]}).tensors[graph.outputs[0]]
+        np.testing.assert_array_equal(found, expected)
 
 
 def weight_bits(graph) -> int:

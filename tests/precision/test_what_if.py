@@ -69,6 +69,18 @@ def test_a_shared_tensor_has_the_wider_width() -> None:
     assert operand_bits(graph) == [(8, 8), (2, 8), (8, 8)]
 
 
+def test_a_copy_of_a_wide_tensor_is_wide() -> None:
+    """The last layer reads a tensor at 8 bits; its maximum, which another layer would read at 2, cannot be narrower."""
+    net = Builder()
+    x = net.conv(net.input(1, 4, 5, 5), 4)
+    net.conv(net.max_pool(x, (2, 2), (2, 2)), 2)
+    net.conv(x, 2)
+    graph = with_widths(net.graph(net.nodes[-1].output, net.nodes[-2].output), Widths(2, 2, 8))
+    assert operand_bits(graph) == [(8, 8), (2, 8), (8, 8)]
+    pool = next(node for node in graph.nodes if node.kind == "max_pool")
+    assert graph.tensors[pool.inputs[0]].bits == graph.tensors[pool.output].bits == 8
+
+
 @pytest.mark.parametrize(
     ("widths", "message"),
     [
