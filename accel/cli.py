@@ -438,7 +438,8 @@ def quantize(
     bias_correction: Annotated[
         bool,
         typer.Option(
-            "--bias-correction/--no-bias-correction", help="Take the mean error of rounded weights out of the biases."
+            "--bias-correction/--no-bias-correction",
+            help="Take the mean error of weights rounded to 3 bits or more out of the biases.",
         ),
     ] = True,
     file_format: Annotated[

@@ -20,6 +20,8 @@ from accel.quantizer.write import Operands
 
 Encodings = Mapping[str, Mapping[int, Encoding]]
 """By home and width."""
+_LEAST_CORRECTED_BITS = 3
+"""With 1 or 2 bits, layers behind no longer read what the float network's do, whose means the correction rests on."""
 _EXACT_STEPS = 1 << 22
 _ROUNDS = 3
 """Until multiplying and dividing by the scale changes nothing more."""
@@ -61,7 +63,7 @@ def quantize_product(
         made = encodings[home][plan.stored[home]]
         scale = representable(scale, source.scale, made.scale, options.scales, where)
     weight = quantize_weight(real, reads.weights, scale, options)
-    if options.bias_correction:
+    if options.bias_correction and reads.weights >= _LEAST_CORRECTED_BITS:
         shift = mean_error(weight, real, seen[step.inputs[0]].channel_means)
         bias = (-shift if bias is None else bias - shift).astype(np.float32)
     units = np.float32(source.scale) * weight.scale

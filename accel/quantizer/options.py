@@ -82,7 +82,7 @@ class QuantizeOptions:
     bias_bits: int = 32
     """Of biases, in units of input scale x weight scale; narrower ones saturate."""
     bias_correction: bool = True
-    """Take the mean error that rounded weights make on the calibration images out of the bias."""
+    """Take the mean error that rounded weights of 3 bits and more make on the calibration images out of the bias."""
     file_format: FileFormat = "auto"
     """``qdq``: QuantizeLinear and DequantizeLinear; ``qonnx``: Quant nodes; ``auto``: the former where ONNX has all the
     types and onnxruntime runs them rightly."""

@@ -75,6 +75,15 @@ def test_correction_moves_the_bias_by_the_mean_error(with_bias, tmp_path) -> Non
     np.testing.assert_allclose(op.bias * units, wanted, atol=units.max())
 
 
+def test_one_and_two_bits_are_not_corrected(tmp_path) -> None:
+    """Three bits are, by the mean error; of two, the bias is the float network's."""
+    weight, bias = RNG.normal(0, 1, (3, 4, 1, 1)).astype(np.float32), RNG.normal(0, 2, 3).astype(np.float32)
+    for bits, corrected in ((1, False), (2, False), (3, True)):
+        op, x, _ = quantized(conv(tmp_path / "f.onnx", weight, bias), weights=bits)
+        units = np.float32(x.scale) * op.weight.scale
+        assert np.array_equal(op.bias, np.rint(bias.astype(np.float64) / units)) != corrected
+
+
 def test_narrow_biases_saturate_and_are_counted(tmp_path) -> None:
     weight = np.ones((3, 4, 1, 1), np.float32)
     bias = np.array([0.0, 100.0, -100.0], np.float32)
@@ -110,11 +119,13 @@ def test_gemms_factors_and_orientation(transposed, tmp_path) -> None:
     np.testing.assert_array_equal(op.bias, np.rint(2.0 * bias / (np.float32(x.scale) * op.weight.scale).astype(float)))
 
 
-def test_matmul(tmp_path) -> None:
+@pytest.mark.parametrize("file_format", ["qdq", "qonnx"])
+def test_matmul(file_format, tmp_path) -> None:
     weight = RNG.normal(0, 1, (5, 7)).astype(np.float32)
     node = helper.make_node("MatMul", ["input", "w"], ["y"], "fc")
     path, images = one_layer(tmp_path / "f.onnx", [node], {"w": weight}, (1, 5)), RNG.normal(0, 1, (9, 5))
-    op, _, _ = quantized(path, images.astype(np.float32), weight_bounds="max_abs", bias_correction=False)
+    options = {"weight_bounds": "max_abs", "bias_correction": False, "file_format": file_format}
+    op, _, _ = quantized(path, images.astype(np.float32), **options)
     np.testing.assert_array_equal(op.weight.values, np.rint(weight.T / op.weight.scale[:, None]))
 
 

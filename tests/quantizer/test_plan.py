@@ -44,8 +44,8 @@ def test_first_and_last_are_the_layers_with_weights_at_both_ends(path) -> None:
 
 
 def test_a_tensor_is_stored_as_wide_as_its_widest_reader(path) -> None:
-    """The pool's output is the stem's, moved; it is read by one layer at 4 bits, by the other at 6."""
-    layers = {"one": LayerBits(activations=4), "project": LayerBits(activations=6)}
+    """The pool's output is the stem's, moved; it is read by one layer at 6 bits, by the other at 4."""
+    layers = {"one": LayerBits(activations=6), "project": LayerBits(activations=4)}
     made = planned(path, activations=5, layers=layers)
     assert made.homes["pool.out"] == "stem.relu.out"
     assert made.stored["stem.relu.out"] == 6
