@@ -159,3 +159,21 @@ def test_an_odd_zero_point_gets_a_note(tmp_path: Path) -> None:
     assert graph.notes == (
         "a_node: the zero point is odd, and added behind rounding here, before it in QONNX: exact ties differ",
     )
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_mean_that_is_truncated(size: int, tmp_path: Path) -> None:
+    """Brevitas' TruncAvgPool2d: windows of 4 or 16 elements, their exact sums rounded to the inputs' scale."""
+    model = Qonnx()
+    x = model.quant(model.input("x", (3, 5, 8, 8)), "xq", 0.13, 4, signed=0)
+    mean = model.node("AveragePool", [x], "m", kernel_shape=[size, size], strides=[size, size])
+    operands = [0.13 / size**2, 0.0, 4 + 2 * np.log2(size), 0.13, 4]
+    names = [model.constant(value, np.float32) for value in operands]
+    attributes = {"signed": 0, "narrow": 0, "rounding_mode": "ROUND"}
+    model.node("Trunc", [mean, *names], "y", domain=DOMAINS[0], **attributes)
+    proto = model.proto("y")
+    next(opset for opset in proto.opset_import if opset.domain == DOMAINS[0]).version = 2
+    onnx.save(proto, str(tmp_path / "net.onnx"))
+    graph = assert_like_the_executor(tmp_path / "net.onnx", 2)
+    assert [node.kind for node in graph.nodes] == ["quantize", "average_pool", "dequantize"]
+    assert str(graph.tensors["y_quantized"].qtype) == "uint4"

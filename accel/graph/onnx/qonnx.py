@@ -1,8 +1,8 @@
-"""Converters of QONNX: Quant and BipolarQuant, as Brevitas and the qonnx package write them.
+"""Converters of QONNX: Quant, BipolarQuant and Trunc, as Brevitas and the qonnx package write them.
 
 A Quant stays in float32: it rounds to a grid of integers and scales back. Of constants it makes scaled integers; of an
 activation, integers between a Quantize and a Dequantize, whose islands the passes fuse like those of QDQ files.
-The formulas are those of qonnx/custom_op/general (intquant.py, bipolar_quant.py) in version 1.0.0 of that package.
+The formulas are those of qonnx/custom_op/general (intquant.py, bipolar_quant.py, trunc.py) in version 1.0.0.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from accel.numerics.qtype import BIPOLAR, QType
 DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 _WIDEST_BITS = 32
 _WIDEST_ACTIVATION_BITS = 16
+_TRUNC_INPUTS = 6
 _HALF_EVEN = ("ROUND", "HALF_EVEN")
 
 ROUNDINGS: dict[str, Callable[[FloatArray], FloatArray]] = {
@@ -38,46 +39,80 @@ ROUNDINGS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 
 def _quant(builder: Builder, node: SourceNode) -> None:
-    bits = _bit_width(builder, node, 3)
+    qtype, bounds = _range(node, _bit_width(builder, node.input(3)))
+    rounding = _rounding(node, "ROUND")
+    zero = _whole(builder, node.input(2), "zero point")
+    if node.input(0) in builder.constants:
+        _quantize_constant(builder, node, qtype, zero, ROUNDINGS[rounding], bounds)
+        return
+    if zero.size != 1:
+        raise Unsupported(f"its zero point {node.input(2)!r} has {zero.size} values, and activations take one")
+    if not qtype.bipolar:
+        _refuse_other_roundings(rounding)
+    if int(zero.reshape(-1)[0]) % 2:
+        builder.notes.append(
+            f"{node.name}: the zero point is odd, and added behind rounding here, before it in QONNX: exact ties differ"
+        )
+    _quantize_activation(builder, node, node.input(1), qtype, int(zero.reshape(-1)[0]), bounds)
+
+
+def _trunc(builder: Builder, node: SourceNode) -> None:
+    """Integers of a fine scale become such of a coarse one: a mean whose sum is exact, as Brevitas writes it."""
+    if len(node.inputs) != _TRUNC_INPUTS:
+        raise Unsupported(
+            f"it has {len(node.inputs)} inputs, and the {_TRUNC_INPUTS} of QONNX's version 2 are supported",
+            "export it with a newer Brevitas, whose Trunc states the scale of its result",
+        )
+    qtype, bounds = _range(node, _bit_width(builder, node.input(5)))
+    _refuse_other_roundings(_rounding(node, "FLOOR"))
+    if _whole(builder, node.input(2), "zero point").any():
+        raise Unsupported(f"its zero point {node.input(2)!r} is not 0")
+    fine, coarse = (builder.scales(node.input(index)) for index in (1, 4))
+    if fine.size != 1 or coarse.size != 1 or np.rint(np.log2(coarse / fine)) < 0:
+        raise Unsupported("its scales are not one fine and one coarser one")
+    _quantize_activation(builder, node, node.input(4), qtype, 0, bounds)
+
+
+def _range(node: SourceNode, bits: int) -> tuple[QType, tuple[int, int]]:
+    """The integers' type, and the bounds that its attributes leave of it."""
     signed, narrow = bool(node.integer("signed", 1)), bool(node.integer("narrow", 0))
     qtype = BIPOLAR if signed and bits == 1 else QType(bits, signed)
     low = qtype.min + (1 if narrow and signed and not qtype.bipolar else 0)
     high = qtype.max - (1 if narrow and not signed else 0)
     if low >= high:
         raise Unsupported(f"its narrow range of {qtype} has one value")
-    rounding = node.text("rounding_mode", "ROUND").upper()
+    return qtype, (low, high)
+
+
+def _rounding(node: SourceNode, default: str) -> str:
+    rounding = node.text("rounding_mode", default).upper()
     if rounding not in ROUNDINGS:
         raise Unsupported(f"its rounding_mode is {rounding!r}, and {', '.join(ROUNDINGS)} are QONNX's")
-    zero = _whole(builder, node.input(2), "zero point")
-    if node.input(0) in builder.constants:
-        _quantize_constant(builder, node, qtype, zero, ROUNDINGS[rounding], (low, high))
-        return
-    if zero.size != 1:
-        raise Unsupported(f"its zero point {node.input(2)!r} has {zero.size} values, and activations take one")
-    if rounding not in _HALF_EVEN and not qtype.bipolar:
+    return rounding
+
+
+def _refuse_other_roundings(rounding: str) -> None:
+    if rounding not in _HALF_EVEN:
         raise Unsupported(
             f"it rounds activations by {rounding}, and what rounds results is the machine's requantizer",
             "export it with rounding_mode ROUND",
         )
-    if zero.any() and int(zero.reshape(-1)[0]) % 2:
-        builder.notes.append(
-            f"{node.name}: the zero point is odd, and added behind rounding here, before it in QONNX: exact ties differ"
-        )
-    _quantize_activation(builder, node, qtype, int(zero.reshape(-1)[0]), (low, high))
 
 
 def _bipolar_quant(builder: Builder, node: SourceNode) -> None:
     if node.input(0) in builder.constants:
         _quantize_constant(builder, node, BIPOLAR, np.zeros(1, np.int64), np.rint, (-1, 1))
     else:
-        _quantize_activation(builder, node, BIPOLAR, 0, (-1, 1))
+        _quantize_activation(builder, node, node.input(1), BIPOLAR, 0, (-1, 1))
 
 
-def _quantize_activation(builder: Builder, node: SourceNode, qtype: QType, zero: int, bounds: tuple[int, int]) -> None:
+def _quantize_activation(
+    builder: Builder, node: SourceNode, scale: str, qtype: QType, zero: int, bounds: tuple[int, int]
+) -> None:
     x, out = builder.real(node.input(0)), node.outputs[0]
-    scales = builder.scales(node.input(1))
+    scales = builder.scales(scale)
     if scales.size != 1:
-        raise Unsupported(f"its scale {node.input(1)!r} has {scales.size} values, and activations take one")
+        raise Unsupported(f"its scale {scale!r} has {scales.size} values, and activations take one")
     if qtype.bits > _WIDEST_ACTIVATION_BITS:
         raise Unsupported(f"it makes {qtype} activations, and up to {_WIDEST_ACTIVATION_BITS} bits are supported")
     if not qtype.min <= zero <= qtype.max:
@@ -122,8 +157,8 @@ def _along_axis(builder: Builder, node: SourceNode, real: FloatArray) -> tuple[F
     return builder.positive(stored, name), axes[0] if axes else 0
 
 
-def _bit_width(builder: Builder, node: SourceNode, index: int) -> int:
-    bits = builder.constant(node.input(index), "bit width")
+def _bit_width(builder: Builder, name: str) -> int:
+    bits = builder.constant(name, "bit width")
     if bits.size != 1 or not 1 <= bits.reshape(-1)[0] <= _WIDEST_BITS or float(bits.reshape(-1)[0]) % 1:
         found = f"{bits.reshape(-1)[0]:g}" if bits.size == 1 else f"{bits.size} values"
         raise Unsupported(f"its bit width is {found}, and whole numbers from 1 to {_WIDEST_BITS} are supported")
@@ -142,9 +177,15 @@ ATTRIBUTES = {
     "Quant": frozenset({"signed", "narrow", "rounding_mode"}),
     "IntQuant": frozenset({"signed", "narrow", "rounding_mode"}),
     "BipolarQuant": frozenset[str](),
+    "Trunc": frozenset({"signed", "narrow", "rounding_mode"}),
 }
 """What each of them knows."""
-_BY_NAME: dict[str, Converter] = {"Quant": _quant, "IntQuant": _quant, "BipolarQuant": _bipolar_quant}
+_BY_NAME: dict[str, Converter] = {
+    "Quant": _quant,
+    "IntQuant": _quant,
+    "BipolarQuant": _bipolar_quant,
+    "Trunc": _trunc,
+}
 CONVERTERS: dict[tuple[str, str], Converter] = {
     (domain, name): converter for domain in DOMAINS for name, converter in _BY_NAME.items()
 }

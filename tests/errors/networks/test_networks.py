@@ -812,7 +812,36 @@ def normalized(
     return proto
 
 
+def truncated(fine: float = 0.125, zero: float = 0.0, inputs: int = 6, **changes: object) -> onnx.ModelProto:
+    model = Model()
+    names = [model.constant(value, np.float32, name) for name, value in (("fine", fine), ("zero", zero), ("bits", 6.0))]
+    names += [model.constant(0.5, np.float32, "coarse"), model.constant(4.0, np.float32, "few")]
+    x = [model.input("x", (1, 4), np.float32), *names][:inputs]
+    model.node("Trunc", x, "y", name="trunc", domain=QONNX, **({"rounding_mode": "ROUND"} | changes))
+    proto = model.proto("y")
+    proto.opset_import.append(helper.make_opsetid(QONNX, 2))
+    return proto
+
+
 CASES |= {
+    "truncated downwards": (
+        lambda: truncated(rounding_mode="FLOOR"),
+        "NET:trunc: Trunc cannot be imported: it rounds activations by FLOOR, and what rounds results is the machine's "
+        "requantizer; export it with rounding_mode ROUND",
+    ),
+    "truncated by version 1": (
+        lambda: truncated(inputs=5),
+        "NET:trunc: Trunc cannot be imported: it has 5 inputs, and the 6 of QONNX's version 2 are supported; "
+        "export it with a newer Brevitas, whose Trunc states the scale of its result",
+    ),
+    "truncated to a finer scale": (
+        lambda: truncated(fine=2.0),
+        "NET:trunc: Trunc cannot be imported: its scales are not one fine and one coarser one",
+    ),
+    "truncated beside zero": (
+        lambda: truncated(zero=2.0),
+        "NET:trunc: Trunc cannot be imported: its zero point 'zero' is not 0",
+    ),
     "normalization of another size": (
         lambda: normalized(size=3),
         "NET:norm: BatchNormalization cannot be imported: its scale 'gamma' has shape [3] for 4 channels",
