@@ -103,7 +103,7 @@ def _fixed_point(unit: FixedPoint, sum_bits: int, value_bits: int) -> Parts:
     adder_bits = {
         "bias": max(sum_bits, BIAS_BITS) + 1,
         "sign of the product": unit.factor_bits + 1 if unit.factor_bits else 0,
-        "first rounding, rest of the shift": product_bits + 1 + 2 * _SHIFT_BITS if unit.twice else 0,
+        "first rounding, rest of the shift": product_bits + 2 * _SHIFT_BITS if unit.twice else 0,
         "rounding, zero point, two comparisons": (3 + rounds) * integer_bits,
     }
     multiplexer_bits = {

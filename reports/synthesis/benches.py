@@ -92,3 +92,23 @@ def requantizer(sum_bits: int) -> str:
                 bias = narrow >>> 3;
                 scale = {{1'b0, 8'd{places}, 23'd0}} + ($random & 32'h007fffff);""",
     )
+
+
+def fixed_point(sum_bits: int, factor_bits: int) -> str:
+    """The same for a factor with its highest bit set and a shift, or for a shift alone."""
+    width = min(sum_bits, 20)
+    places = max(factor_bits - 1, 0) + width - 8
+    factor = ""
+    if factor_bits:
+        factor = f"scale[{factor_bits - 1}:0] = $random; scale[{factor_bits - 1}] = 1;"
+    return _clocked(
+        ".clk(clk), .sum(sum), .bias(bias), .scale(scale), .zero_point(9'd0), .low(-9'sd128), .high(9'sd127)",
+        f"reg signed [{sum_bits - 1}:0] sum = 0; reg signed [{width - 1}:0] narrow; reg signed [31:0] bias = 0;"
+        f" reg [{factor_bits + 5}:0] scale = 0;",
+        f"""narrow = $random;
+                sum = narrow;
+                narrow = $random;
+                bias = narrow >>> 3;
+                scale[{factor_bits + 5}:{factor_bits}] = {places} - ($random & 1);
+                {factor}""",
+    )

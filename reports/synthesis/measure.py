@@ -24,6 +24,8 @@ from accel.arch.technology import load_technology
 from accel.cost.area import pe_um2
 from accel.cost.requantizer import requantizer_parts
 from accel.numerics.qtype import QType
+from accel.numerics.requantize import REQUANTIZERS as UNITS
+from accel.numerics.requantize import FixedPoint
 from accel.rtl.design import design_of
 from accel.rtl.synth import pe_of, requantizer_of
 from accel.rtl.toolchain import find_yosys
@@ -53,7 +55,12 @@ PES = [
     ((8, 8, 32), {"dataflow": ("output_stationary",)}, {}),
     ((8, 8, 32), {"dataflow": ("output_stationary",), "overlap": "double_buffered"}, {}),
 ]
-REQUANTIZERS = [16, 24, 32, 48, 64]
+# Unit and sum bits.
+REQUANTIZERS = [
+    *(("float32_rne", bits) for bits in (16, 24, 32, 48, 64)),
+    *((name, 32) for name in UNITS if name != "float32_rne"),
+    *(("mantissa16_half_away", bits) for bits in (16, 64)),
+]
 BIT_FUSION = {2: (1297.07, 325616), 4: (3066.01, 659402), 8: (8171.73, 1627500), 16: (26870.48, 4821500)}
 """hsharma35/bitfusion @04ec1c8, results/systolic_array_synth.csv, 4 x 4 PEs of one precision: um2, nW at 500 MHz."""
 
@@ -119,12 +126,14 @@ class Study:
         stimulus = bench(activation_bits, weight_bits, sum_bits)
         return self.row("PE", ", ".join(words), piece.module, piece.parameters, stimulus, model)
 
-    def requantizer(self, sum_bits: int) -> Row:
-        machine = machine_with((8, 8, sum_bits), {}, {})
-        piece, parts = requantizer_of(machine), requantizer_parts(machine)
+    def requantizer(self, name: str, sum_bits: int) -> Row:
+        vector = EDGE.vector.model_copy(update={"requantizer": name})
+        machine = machine_with((8, 8, sum_bits), {}, {}).model_copy(update={"vector": vector})
+        piece, parts, unit = requantizer_of(machine), requantizer_parts(machine), UNITS[name]
         model = parts.um2(TECHNOLOGY), parts.pj(TECHNOLOGY)
-        name = f"sums of {sum_bits} bits"
-        return self.row("requantizer", name, piece.module, piece.parameters, benches.requantizer(sum_bits), model)
+        integer = isinstance(unit, FixedPoint)
+        bench = benches.fixed_point(sum_bits, unit.factor_bits) if integer else benches.requantizer(sum_bits)
+        return self.row("requantizer", f"`{name}`, {sum_bits}", piece.module, piece.parameters, bench, model)
 
 
 def machine_with(bits: tuple[int, int, int], array: dict, pe: dict) -> Machine:
@@ -178,7 +187,7 @@ def main() -> None:
     rows = [study.multiplier(*widths) for widths in WIDTHS]
     rows += [study.adder(bits) for bits in ADDERS]
     rows += [study.pe(*pe) for pe in PES]
-    rows += [study.requantizer(bits) for bits in REQUANTIZERS]
+    rows += [study.requantizer(*unit) for unit in REQUANTIZERS]
     record = {
         "yosys": find_yosys().version,
         "library": study.library.name,

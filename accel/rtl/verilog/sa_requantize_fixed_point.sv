@@ -86,9 +86,9 @@ module sa_requantize_fixed_point #(
 
     // ------------------------------------------------------------------------- 3. steps = round(product / 2^shift)
 
-    // One bit more than the product, for what the first rounding adds, and room for all that the clamps tell apart.
+    // Room for all that the clamps tell apart. What is shifted has room for what its rounding adds.
     localparam int LEAST_BITS = VALUE_BITS + 2;
-    localparam int WIDE_BITS = (PRODUCT_BITS + 1 > LEAST_BITS ? PRODUCT_BITS + 1 : LEAST_BITS);
+    localparam int WIDE_BITS = PRODUCT_BITS > LEAST_BITS ? PRODUCT_BITS : LEAST_BITS;
 
     wire signed [WIDE_BITS-1:0] dividend;
     wire [SHIFT_BITS-1:0] places;
