@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.arch.spec import Dataflow, Machine
+from accel.errors import AccelError
 from accel.graph.ir import Conv, Linear
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Program
@@ -150,7 +151,11 @@ class _Checker:
         dataflow = layer.mapping.dataflow
         design = self.hardware.designs[dataflow]
         stimulus = stimulus_of(design, record.tiles)
-        response = replay(self.hardware.arrays[dataflow], stimulus)
+        try:
+            response = replay(self.hardware.arrays[dataflow], stimulus)
+        except AccelError as error:
+            where = f"layer {record.position + 1}, {layer.op.name}"
+            raise AccelError(f"{where}: {error.what}", error.where, error.hint) from error
         expected = expected_stamps(design, record.tiles, stimulus.places, record.begins)
         sums, at_sum = compare_sums(stimulus, response, record.sums, partial(replay, self.hardware.arrays[dataflow]))
         stamps, at_stamp = compare_stamps(stimulus, response, expected)

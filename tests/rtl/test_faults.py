@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accel.errors import AccelError
 from accel.gallery import models_dir
 from accel.result import Comparison, RtlCheck
 from accel.rtl.compare import compare_stamps, compare_sums
@@ -343,3 +344,14 @@ def test_a_corrupted_count_of_overflows(verify: Callable[[object], Ran], monkeyp
     ran = verify("axis-systolic-4x4")
     assert ran.code == 1
     assert f"differ in {LAYER}: the RTL saw 1 overflows, the simulator 0" in " ".join(ran.out.split())
+
+
+@needs_verilator
+def test_hardware_that_comes_to_a_halt(verify: Callable[[object], Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    def halted(*_: object) -> Response:
+        raise AccelError("the RTL of axis_systolic_4x4_os is stuck in fold 0 of 4: no result by cycle 9")
+
+    monkeypatch.setattr("accel.rtl.witness.replay", halted)
+    ran = verify("axis-systolic-4x4")
+    assert ran.code == 2
+    assert f"{LAYER}: the RTL of axis_systolic_4x4_os is stuck in fold 0 of 4" in ran.err
