@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,14 @@ def test_files_do_as_well_as_arrays(digits, edge, eight, tmp_path) -> None:
         digits, edge, tmp_path / "x.npy", labels=tmp_path / "y.npy", float_model=DIGITS / "float.onnx"
     )
     assert of_files.result == eight.result
+
+
+def test_what_the_requantizer_makes_of_the_scales_is_said(edge) -> None:
+    network = accel.load_network(DIGITS / "int8.onnx")
+    vector = edge.vector.model_copy(update={"requantizer": "shift_rne"})
+    (note,) = accel.simulate(network, edge.model_copy(update={"vector": vector}), IMAGES[:1]).notes
+    # Of the ratio of a scale to the nearest power of two, a third is the most.
+    assert re.fullmatch(r"shift_rne changes the scales of 10 of 10 layers, by up to (3[0-3]|2\d) % \(.*\)", note)
 
 
 def test_random_input_is_the_same_every_time_and_said(edge) -> None:
