@@ -340,7 +340,7 @@ def _float_subject(
 ) -> FloatSubject:
     """A float network with its images and labels, checked."""
     extras = companions(network)
-    path = network_path(network) if extras is None else extras.float_path
+    path = network_path(network) if extras is None or "/" in str(network) else extras.float_path
     given = extras.images if calibration is None and extras is not None else calibration
     if given is None:
         raise AccelError("there are no calibration images", str(path), "give some with --calibrate images.npz")
@@ -489,7 +489,7 @@ def quantize(
     >>> quantize("digits-resnet8", Path("w4a8.onnx"), options=options).weight_bits  # doctest: +SKIP
     """
     extras = companions(network)
-    path = network_path(network) if extras is None else extras.float_path
+    path = network_path(network) if extras is None or "/" in str(network) else extras.float_path
     data = extras.images if images is None and extras is not None else images
     if data is None:
         raise AccelError("there are no calibration images", str(path), "give some with --calibrate images.npz")

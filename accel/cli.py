@@ -397,9 +397,9 @@ def quantize(
             help="Images as .npy or .npz, float32, several along the first axis; a gallery network has its own.",
         ),
     ] = None,
-    weights: Annotated[int, typer.Option("--weights", "-w", metavar="BITS", help="Bits of weights, 1 to 16.")] = 8,
+    weights: Annotated[int, typer.Option("--weights", metavar="BITS", help="Bits of weights, 1 to 16.")] = 8,
     activations: Annotated[
-        int, typer.Option("--activations", "-a", metavar="BITS", help="Bits of what layers read, 1 to 16.")
+        int, typer.Option("--activations", metavar="BITS", help="Bits of what layers read, 1 to 16.")
     ] = 8,
     first_last: Annotated[
         int | None,
@@ -430,8 +430,10 @@ def quantize(
     scales: Annotated[
         str,
         typer.Option(
-            help="What the requantizer can represent: float32, q31, mantissa16, mantissa8, mantissa8_shared (LLSQ) or "
-            "power_of_two; weight scales are moved until it does."
+            "--scales",
+            "--requantizer",
+            help="What the requantizer can represent: float32, q31, mantissa16, mantissa8, mantissa8_shared (LLSQ), "
+            "power_of_two, or a machine's requantizer by its name; weight scales are moved until it does.",
         ),
     ] = "float32",
     bias_bits: Annotated[int, typer.Option(help="Bits of biases, 2 to 32; narrower ones saturate.")] = 32,

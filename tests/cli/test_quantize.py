@@ -50,3 +50,10 @@ def test_help_teaches(accel) -> None:
     assert ran.code == 0
     for word in ("--calibrate", "--bits", "mantissa8_shared", "half_even", "aqt", "Try:"):
         assert word in ran.out
+
+
+def test_a_quantized_file_of_the_gallery_is_not_taken_for_its_float_network(here, accel) -> None:
+    ran = accel("quantize", "digits-resnet8/uint8.onnx", "-o", "q.onnx")
+    assert ran.code == 2
+    assert "uint8.onnx: this network is quantized already (QuantizeLinear); give the float network" in ran.err
+    assert accel("quantize", "digits-resnet8/float.onnx", "-o", "q.onnx", "--requantizer", "mantissa16").code == 0

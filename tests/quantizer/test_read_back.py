@@ -15,6 +15,7 @@ from accel.errors import AccelError
 from accel.graph.execute import execute
 from accel.graph.ir import Conv, Graph, Linear
 from accel.quantizer.quantize import Quantized, quantize_network
+from tests.graph.qonnx_executor import assert_like_the_executor
 from tests.quantizer.float_nets import images, residual
 
 QDQ = [
@@ -83,6 +84,13 @@ def test_qonnx(options, float_path, tmp_path) -> None:
     made, graph = quantized(float_path, tmp_path / "q.onnx", options)
     assert made.record.file_format == "qonnx"
     check_same(made, graph)
+
+
+@pytest.mark.parametrize("options", QONNX[:6], ids=str)
+def test_the_qonnx_package_computes_the_same(options, float_path, tmp_path) -> None:
+    """Its executor, node by node in float32, which holds sums of up to 16 bits and some: nine tensors, every integer."""
+    quantized(float_path, tmp_path / "q.onnx", options)
+    assert_like_the_executor(tmp_path / "q.onnx", least=9)
 
 
 @pytest.mark.parametrize("options", QDQ[:8], ids=str)
