@@ -88,7 +88,7 @@ def test_qonnx(options, float_path, tmp_path) -> None:
 
 @pytest.mark.parametrize("options", QONNX[:6], ids=str)
 def test_the_qonnx_package_computes_the_same(options, float_path, tmp_path) -> None:
-    """Its executor, node by node in float32, which holds sums of up to 16 bits and some: nine tensors, every integer."""
+    """Its executor, node by node in float32, which holds such narrow sums: nine tensors, every integer."""
     quantized(float_path, tmp_path / "q.onnx", options)
     assert_like_the_executor(tmp_path / "q.onnx", least=9)
 
