@@ -225,6 +225,8 @@ def accumulators(
         As for ``simulate``, and a width that is no accumulator's.
     """
     data, truth, notes = _images_and_labels(network, inputs, labels, images)
+    if notes:
+        notes = ["no input was given, so it is seeded random numbers; sums of real images may need more bits"]
     if arch is None:
         subject = Subject(network.name, network.graph, data, truth, notes=tuple(notes))
     else:

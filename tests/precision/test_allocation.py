@@ -77,7 +77,8 @@ def test_names_that_yaml_would_take_for_something_else(tmp_path: Path) -> None:
     text = type(found).to_yaml(_with_layers(found, odd))
     file.write_text(text, encoding="utf-8")
     assert tuple(read_layers(file)) == names
-    assert text.startswith("conv1: {weights: 4, activations: 8}\n")
+    keys = [line.split(": {")[0] for line in text.splitlines()]
+    assert keys == ["conv1", '"a b"', '"yes"', '"3"', '"/layer1/Conv: x"', '"Null"', '"\\u00e9"', '"q\\""']
 
 
 def _with_layers(found, layers):
