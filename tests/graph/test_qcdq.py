@@ -30,6 +30,7 @@ SIGNED, UNSIGNED = QType(8, signed=True), QType(8, signed=False)
         (SIGNED, 0, 15, "uint4", True),
         (SIGNED, -6, 7, "int8", False),
         (SIGNED, -8, 8, "int8", False),
+        (SIGNED, 0, 0, "int8", False),
         (UNSIGNED, 0, 15, "uint4", True),
         (UNSIGNED, 0, 1, "uint1", True),
         (UNSIGNED, 1, 15, "uint8", False),

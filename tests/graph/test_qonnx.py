@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from accel import api
+from accel.errors import AccelError
 from accel.graph.execute import execute
 from accel.graph.ir import Conv, Linear
 from accel.graph.onnx import load_network
@@ -135,6 +136,24 @@ def test_bipolar_weights_and_activations(form: str, tmp_path: Path) -> None:
     network = api.load_network(path)
     for pe in ("int2", "int8"):
         assert api.verify(network, machine(activation=pe, weight="bipolar", accumulator_bits=24)).passed
+
+
+def test_bipolar_operands_need_a_machine_that_has_minus_one_and_one(tmp_path: Path) -> None:
+    model = Qonnx()
+    x = model.bipolar(model.input("x", (1, 2, 4, 4)), "xq", 0.5)
+    kernel = model.bipolar(model.constant(np.ones((3, 2, 3, 3)), np.float32, "w"), "wq", 0.25)
+    model.bipolar(model.node("Conv", [x, kernel], "c", pads=[1, 1, 1, 1], name="conv"), "y", 1.0)
+    path = model.save(tmp_path / "net.onnx", "y")
+    network = api.load_network(path)
+    refusals = {
+        "uint8": "conv has bipolar activations, and the processing elements take uint8",
+        "int1": "conv has bipolar activations, and the processing elements take int1",
+        "bipolar": "conv pads with zeros, and bipolar processing elements have none",
+    }
+    for pe, message in refusals.items():
+        with pytest.raises(AccelError) as error:
+            api.estimate(network, machine(activation=pe, weight="bipolar"))
+        assert str(error.value) == f"{path}: {message}; choose a machine with wider processing elements than test-4x5's"
 
 
 def test_zero_points_and_negative_bounds(tmp_path: Path) -> None:
