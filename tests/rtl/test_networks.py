@@ -23,7 +23,7 @@ from tests.rtl.tools import needs_verilator
 ARRAYS: dict[str, dict[str, Any]] = {
     "weights stay": {},
     "weights stay, no overlap": {"overlap": "none"},
-    "results go down": {"dataflow": "output_stationary"},
+    "results go down": {"dataflow": "output_stationary", "requantizer": "mantissa16_half_away"},
     "results go right, with latencies": {
         "dataflow": "output_stationary",
         "array": {"shift_out": "right", "multiplier_latency_cycles": 1, "accumulate_latency_cycles": 2},
@@ -35,18 +35,25 @@ ARRAYS: dict[str, dict[str, Any]] = {
     },
     "activations stay, slow hops": {
         "dataflow": "input_stationary",
+        "requantizer": "shift_rne",
         "array": {
             "short_folds": "serialized",
             "horizontal_hop_latency_cycles": 2,
             "vertical_hop_latency_cycles": 2,
         },
     },
-    "narrow sums that saturate": {"accumulator_bits": 17, "overflow": "saturate", "pe": {"partial_sum_bits": 16}},
+    "narrow sums that saturate": {
+        "accumulator_bits": 17,
+        "overflow": "saturate",
+        "pe": {"partial_sum_bits": 16},
+        "requantizer": "q31_double_rounding",
+    },
     "narrow sums that wrap, preloaded": {
         "dataflow": "output_stationary",
         "array": {"accumulator_preload": True, "short_folds": "serialized", "output_latency_cycles": 2},
         "accumulator_bits": 18,
         "pe": {"partial_sum_bits": 17},
+        "requantizer": "shared_exponent8",
     },
     "one column": {"rows": 3, "columns": 1, "array": {"short_folds": "serialized"}},
 }
