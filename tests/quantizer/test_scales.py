@@ -30,13 +30,13 @@ def drawn(logs: list[float]) -> np.ndarray:
 
 @given(WEIGHTS, LOGS, LOGS, st.sampled_from(sorted(UNIT_OF)))
 def test_the_ratio_is_one_that_the_unit_has(logs, x, y, scales) -> None:
-    """In float32 the ratio is off by a bit of 24 at most, and the unit's word is that of the exact one."""
+    """In float32 a product and a quotient are rounded, each by 2^-23 of a ratio at most where its mantissa is 1."""
     before, x_scale, y_scale = drawn(logs), float(np.float32(10**x)), float(np.float32(10**y))
     after = representable(before, x_scale, y_scale, scales, "layer")
     unit = REQUANTIZERS[UNIT_OF[scales]]
     ratio = multiplier(x_scale, after, y_scale).astype(np.float64)
     words = unit.encode(ratio)
-    np.testing.assert_allclose(unit.decode(words), ratio, rtol=2.0**-23, atol=0)
+    np.testing.assert_allclose(unit.decode(words), ratio, rtol=2.0**-22, atol=0)
     np.testing.assert_array_equal(unit.encode(unit.decode(words)), words)
 
 
