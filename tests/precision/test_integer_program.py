@@ -60,6 +60,17 @@ MACS = (
     115605504, 115605504, 115605504, 115605504, 57802752, 115605504, 6422528, 115605504, 115605504, 57802752, 115605504,
     6422528, 115605504, 115605504, 57802752, 115605504, 6422528, 115605504, 115605504,
 )  # fmt: skip
+LATENCY_8 = (
+    0.36189111, 0.36211718, 0.31141909, 0.30454471, 0.19184896, 0.38948934, 0.0334169, 0.38904905, 0.3892859,
+    0.19134735, 0.34307431, 0.02802354, 0.34313329, 0.34310756, 0.21117103, 0.37376585, 0.02896843, 0.37398187,
+    0.37405185,
+)  # fmt: skip
+LATENCY_4 = (
+    0.21094404, 0.21092674, 0.21104113, 0.21086851, 0.13642465, 0.19167506, 0.02532183, 0.19148203, 0.19142914,
+    0.11395316, 0.20556011, 0.01917474, 0.20566918, 0.20566509, 0.13185102, 0.22287786, 0.01790088, 0.22304611,
+    0.22286099,
+)  # fmt: skip
+"""Milliseconds on a T4."""
 TIED = ((4, 6), (9, 11), (14, 16))
 """A down-sampling convolution and the main branch beside it."""
 
@@ -69,6 +80,7 @@ PUBLISHED = {
     ("memory", 0.25): {14, 15, 16, 17, 18},
     ("bops", 0.75): {8, 13, 15, 18},
     ("bops", 0.5): {3, 8, 12, 13, 14, 15, 16, 17, 18},
+    ("latency", 0.75): {8, 13, 15, 18},
 }
 """(budget, r) -> layers at 4 bits; the others have 8."""
 
@@ -81,12 +93,15 @@ def test_hawqs_bits_of_resnet18(budget, share) -> None:
     c4). First and last layer keep 8 bits and do not count.
     """
     items = [(i,) for i in range(19) if not any(i in pair for pair in TIED)] + list(TIED)
-    weight = [8 * n for n in PARAMETERS] if budget == "memory" else [64 * n for n in MACS]
-    narrow = [value / 2 if budget == "memory" else value / 4 for value in weight]
-    limit = sum(narrow) + share * (sum(weight) - sum(narrow))
+    wide, narrow = {
+        "memory": ([8 * n for n in PARAMETERS], [4 * n for n in PARAMETERS]),
+        "bops": ([64 * n for n in MACS], [16 * n for n in MACS]),
+        "latency": (LATENCY_8, LATENCY_4),
+    }[budget]
+    limit = sum(narrow) + share * (sum(wide) - sum(narrow))
     errors = (SQUARED_ERROR_8, SQUARED_ERROR_4)
     losses = [[sum(HESSIAN_TRACE[i] * error[i] for i in item) for error in errors] for item in items]
-    costs = [[sum(table[i] for i in item) for table in (weight, narrow)] for item in items]
+    costs = [[sum(table[i] for i in item) for table in (wide, narrow)] for item in items]
     found = best_choices(losses, costs, limit)
     assert found is not None
     assert {i for item, choice in zip(items, found, strict=True) if choice for i in item} == PUBLISHED[budget, share]
