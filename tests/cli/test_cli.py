@@ -162,9 +162,9 @@ def test_the_readmes_machine_loads(accel, tmp_path) -> None:
 
 
 def test_names_of_the_galleries_complete() -> None:
-    from accel.cli import _machine_names, _network_names
+    from accel.cli.options import machine_names, network_names
 
-    assert _machine_names("edge-32x32-") == [
+    assert machine_names("edge-32x32-") == [
         "edge-32x32-int16",
         "edge-32x32-int4",
         "edge-32x32-is",
@@ -172,4 +172,4 @@ def test_names_of_the_galleries_complete() -> None:
         "edge-32x32-serial",
         "edge-32x32-uint8",
     ]
-    assert _network_names("mob") == ["mobilenetv2"]
+    assert network_names("mob") == ["mobilenetv2"]
