@@ -45,7 +45,9 @@ def accumulation_of(program: Program, machine: Machine) -> Accumulation:
     for layer in program.layers:
         if isinstance(layer.mapping, ArrayMapping):
             step = layer_step(layer.op, program.flow.tensors, machine)
-            accumulator = Accumulator(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow, step.products)
+            accumulator = Accumulator(
+                pe.partial_sum_bits, pe.accumulator_bits, pe.overflow, step.products, pe.final_sum_bits
+            )
             tiles = k_tiles(layer.op, layer.mapping, machine.array.rows * step.products)
             plans[layer.op.node.name] = accumulator, _in_order(tiles, step.passes)
     return lambda node: plans[node.name]

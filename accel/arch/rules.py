@@ -111,6 +111,12 @@ def check_sum_widths(pe: PeSpec) -> None:
             facts = {"bits": bits, "weight": str(weight), "activation": str(activation), "needed": needed_bits}
             facts["what"] = what
             raise PydanticCustomError("inconsistent", message, {"at": (key,), **facts})
+    if pe.delivered_sum_bits > accumulator_bits:
+        raise PydanticCustomError(
+            "inconsistent",
+            "is {bits}, wider than the accumulators that it comes from; legal are 8 to {accumulator}",
+            {"at": ("final_sum_bits",), "bits": pe.delivered_sum_bits, "accumulator": accumulator_bits},
+        )
     if partial_sum_bits > accumulator_bits:
         raise PydanticCustomError(
             "inconsistent",

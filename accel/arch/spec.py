@@ -126,6 +126,15 @@ class PeSpec(Spec):
         le=64,
         description="Width of a sum inside the array (signed); as wide as the accumulators unless given.",
     )
+    final_sum_bits: int | None = Field(
+        default=None,
+        ge=8,
+        le=64,
+        description=(
+            "Width to which a finished sum, bias included, saturates on its way to the requantizer; as wide as the "
+            "accumulators unless given."
+        ),
+    )
     overflow: Overflow = Field(
         default="wrap", description="What a sum that does not fit does: wrap around, or saturate at each addition."
     )
@@ -158,6 +167,11 @@ class PeSpec(Spec):
         rules.check_multiplier(self)
         rules.check_sum_widths(self)
         return self
+
+    @property
+    def delivered_sum_bits(self) -> int:
+        """Width of a finished sum at the requantizer."""
+        return self.accumulator_bits if self.final_sum_bits is None else self.final_sum_bits
 
     def step(self, weight: QType, activation: QType) -> Step:
         """What one place of a stream takes for a layer with operands of these types."""

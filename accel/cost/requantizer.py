@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology
@@ -57,11 +57,16 @@ def requantizer_parts(machine: Machine) -> Parts:
     have two shifters and round in between. Roundings that tell ties apart also see whether anything is lost below
     half a step.
     """
-    sum_bits, value_bits = machine.pe.accumulator_bits, machine.pe.activation.bits
+    sum_bits, value_bits = machine.pe.delivered_sum_bits, machine.pe.activation.bits
     unit = REQUANTIZERS[machine.vector.requantizer]
-    return (
+    parts = (
         _fixed_point(unit, sum_bits, value_bits) if isinstance(unit, FixedPoint) else _float32_rne(sum_bits, value_bits)
     )
+    if sum_bits == machine.pe.accumulator_bits:
+        return parts
+    # The bias joins a wider sum, which is then its lowest bits or a bound.
+    bias_bits = max(machine.pe.accumulator_bits, BIAS_BITS) - max(sum_bits, BIAS_BITS)
+    return replace(parts, adder_bits=parts.adder_bits + bias_bits, multiplexer_bits=parts.multiplexer_bits + sum_bits)
 
 
 def _float32_rne(sum_bits: int, value_bits: int) -> Parts:

@@ -34,6 +34,8 @@ class Accumulator:
     overflow: Overflow
     products: int = 1
     """Neighbours along a fold whose products are added to each other exactly, and then to the partial sum."""
+    final_bits: int | None = None
+    """Width to which the finished sum saturates once, bias included; None: as it is."""
 
     def __post_init__(self) -> None:
         if not (1 <= self.partial_sum_bits <= 64 and 1 <= self.bits <= 64):
@@ -176,6 +178,16 @@ def accumulate(
     tuple
         The sums, int64 (M, N); and the number of additions that wrapped or saturated.
     """
+    sums, overflows = _accumulate(x, weight, bias, accumulator, folds)
+    if accumulator is None or accumulator.final_bits is None:
+        return sums, overflows
+    final = saturate(sums, accumulator.final_bits)
+    return final, overflows + int(np.count_nonzero(final != sums))
+
+
+def _accumulate(
+    x: IntArray, weight: IntArray, bias: IntArray | None, accumulator: Accumulator | None, folds: Folds | None
+) -> tuple[Int64Array, int]:
     if accumulator is None or _fits(x, weight, bias, accumulator, folds):
         return _exact(x, weight, bias), 0
     from accel.numerics.sequential import accumulate_in_order

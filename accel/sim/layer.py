@@ -253,14 +253,15 @@ class ArrayLayer:
         return self.bias[here][:, None, :channels], self.scale[here][:, None, :channels]
 
     def _add_bias(self, sums: Array, bias: npt.NDArray[np.int64], seen: Seen) -> Array:
-        if self.safe:
+        if self.safe and self.bits_safe <= self.machine.pe.delivered_sum_bits:
             safe_totals: Array = sums + bias.astype(sums.dtype)
             return safe_totals
         exact = sums.astype(np.int64) + bias
         narrow = wrap if self.sums.overflow == "wrap" else saturate
         totals = narrow(exact, self.sums.accumulator_bits)
-        seen.overflows += int(np.count_nonzero(totals != exact))
-        return totals
+        final = saturate(totals, self.machine.pe.delivered_sum_bits)
+        seen.overflows += int(np.count_nonzero(totals != exact)) + int(np.count_nonzero(final != totals))
+        return final
 
     def accumulator_use(self, seen: Seen) -> AccumulatorUse:
         """How wide the sums of a run were."""

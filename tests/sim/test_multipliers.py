@@ -95,6 +95,27 @@ def test_passes_that_wrap_lose_nothing_that_fits() -> None:
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_sums_that_saturate_at_the_end(dataflow: str) -> None:
+    """Exact sums, clamped once: never more overflows than results, as there are where each addition clamps."""
+    net = Builder()
+    net.last = net.conv(net.conv(net.input(1, 62, 5, 5), 46), 3, pads=(0, 0, 0, 0))
+    arch = machine(dataflow=dataflow, buffers=(4096, 4096, 4096), pe={"final_sum_bits": 17})
+    assert 0 < check(net, arch) <= 46 * 25 + 3 * 9
+    always = machine(dataflow=dataflow, buffers=(4096, 4096, 4096), accumulator_bits=17, overflow="saturate")
+    assert check(net, always) > 46 * 25 + 3 * 9
+
+
+def test_a_sum_that_saturates_at_the_end_by_hand() -> None:
+    """100 + 100 - 100 + bias 50 is 150: 127 in 8 bits, once; clamped at each addition it is 127 - 100 + 50 = 77."""
+    x, w, bias = np.array([[1, 1, 1]]), np.array([[100], [100], [-100]]), np.array([50])
+    at_end, overflows = accumulate(x, w, bias, Accumulator(16, 16, "wrap", final_bits=8))
+    assert (at_end.item(), overflows) == (127, 1)
+    always, overflows = accumulate(x, w, bias, Accumulator(8, 8, "saturate"))
+    assert (always.item(), overflows) == (77, 1)
+    assert accumulate(x, w, None, Accumulator(16, 16, "wrap", final_bits=8))[0].item() == 100
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
 @pytest.mark.parametrize("overflow", ["wrap", "saturate"])
 def test_sums_of_several_products_overflow_together(dataflow: str, overflow: str) -> None:
     """Sums no wider than four products: the golden model adds four at a time as well, and as many overflow."""
