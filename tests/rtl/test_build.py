@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -292,11 +293,22 @@ def stuck(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def _alive(process_group: int) -> bool:
-    try:
-        os.killpg(process_group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether something in the group runs; the dead that nobody has buried, as where process 1 is no init, do not."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.killpg(process_group, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    return any(state not in "ZX" and group == process_group for state, group in _processes())
+
+
+def _processes() -> Iterator[tuple[str, int]]:
+    """State and group of each process: fields 3 and 5 of proc_pid_stat(5); the second may hold blanks and brackets."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _parent, group, *_ = stat.read_text().rpartition(")")[2].split()
+            yield state, int(group)
 
 
 def _ends(process_group: int) -> bool:
