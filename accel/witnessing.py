@@ -26,8 +26,8 @@ from accel.numerics.compare import mismatch
 from accel.numerics.digits import Pass, PassFold
 from accel.numerics.mac import Accumulator, Folds
 from accel.numerics.requantize import REQUANTIZERS, Float32
-from accel.result import Comparison, TensorCheck, Verification
 from accel.sim.simulate import Simulator, estimate_cycles
+from accel.verification import Comparison, TensorCheck, Verification
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]

@@ -6,7 +6,8 @@ import dataclasses
 import json
 import math
 
-from accel.result import Comparison, Result, TensorCheck, Verification
+from accel.result import Result
+from accel.verification import Comparison, TensorCheck, Verification
 
 
 def one_layer() -> Result:

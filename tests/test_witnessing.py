@@ -20,8 +20,9 @@ from accel.mapping.mapping import ArrayMapping, k_folds
 from accel.networks import with_batch
 from accel.numerics.mac import Accumulator
 from accel.numerics.requantize import REQUANTIZERS
-from accel.result import Comparison, Cycles, Verification
+from accel.result import Cycles
 from accel.sim.layer import ArrayLayer
+from accel.verification import Comparison, Verification
 from accel.witnessing import reference_of, verify_program
 
 DIGITS = workloads_dir() / "digits_resnet8"

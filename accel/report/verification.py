@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from accel.result import Comparison, RtlCheck, Verification
+from accel.verification import Comparison, RtlCheck, Verification
 
 _COLUMNS = (
     ("simulator_alone", "simulator\nalone"),

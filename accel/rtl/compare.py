@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 
 from accel.numerics.compare import mismatch
-from accel.result import Comparison
 from accel.rtl.design import Design
 from accel.rtl.replay import STAMPS, Response
 from accel.rtl.simulated import simulated
 from accel.rtl.stimulus import Array, Int64Array, Stimulus, Tile, stimulus_of
+from accel.verification import Comparison
 
 Run = Callable[[Stimulus], Response]
 """The hardware in question on a stimulus."""

@@ -25,7 +25,6 @@ from accel.graph.ir import Conv, Linear
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Program
 from accel.numerics.compare import mismatch
-from accel.result import Comparison, RtlCheck
 from accel.rtl.build import Model, compile_model, model_of
 from accel.rtl.compare import Place, compare_stamps, compare_sums
 from accel.rtl.design import Design, check_covered, design_of
@@ -35,6 +34,7 @@ from accel.rtl.replay import Response, expected_stamps, replay
 from accel.rtl.requantize import RequantizerInput, requantize, requantizer_model
 from accel.rtl.stimulus import Int64Array, Stimulus, rows_needed, stimulus_of
 from accel.sim.simulate import Simulator
+from accel.verification import Comparison, RtlCheck
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from accel.result import finite
+from accel.plain import finite
 
 OVERFLOWS = ("wrap", "saturate", "saturate_at_end")
 """What a sum does that does not fit: wrap around, saturate at each addition, or saturate once when all is added."""

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from accel.result import finite
+from accel.plain import finite
 from accel.studies.cost_laws import Costs
 from accel.studies.sensitivity import Quality
 

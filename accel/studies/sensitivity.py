@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from accel.result import finite
+from accel.plain import finite
 from accel.studies.cost_laws import Costs
 
 OPERANDS = ("weights", "activations")

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from accel.report.verification import verification_table
-from accel.result import Comparison, TensorCheck, Verification
+from accel.verification import Comparison, TensorCheck, Verification
 
 EQUAL = Comparison(0, 1200)
 

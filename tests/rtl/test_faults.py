@@ -13,7 +13,6 @@ import pytest
 
 from accel.errors import AccelError
 from accel.gallery import models_dir
-from accel.result import Comparison, RtlCheck
 from accel.rtl.compare import compare_stamps, compare_sums
 from accel.rtl.design import design_of
 from accel.rtl.icarus import bench_sources
@@ -21,6 +20,7 @@ from accel.rtl.replay import Response, replay
 from accel.rtl.simulated import simulated
 from accel.rtl.sources import modules, modules_under
 from accel.rtl.stimulus import Stimulus, Tile, stimulus_of
+from accel.verification import Comparison, RtlCheck
 from tests.conftest import Ran
 from tests.machines import DATAFLOWS, machine
 from tests.rtl.faults import ARRAYS, FAULTS, PRODUCT, ROUNDING, Fault, differences, on_the_rtl, work_on
