@@ -37,7 +37,22 @@ def emit(flow: Flow, machine: Machine, mappings: Sequence[ArrayMapping | VectorM
     """
     emitter = _Emitter(flow, machine)
     layers = [emitter.layer(op, mapping) for op, mapping in zip(flow.ops, mappings, strict=True)]
-    return Program(flow, machine.name, tuple(layers), tuple(emitter.instructions))
+    instructions = tuple(emitter.instructions)
+    return Program(flow, machine.name, tuple(layers), instructions, _issue(instructions))
+
+
+def _issue(instructions: Sequence[Instruction]) -> tuple[int, ...]:
+    """Tile by tile, but every transfer as early as may be: right behind the last of what it waits for.
+
+    A transfer that is not ready holds up those behind it. So Loads run ahead of their tiles as far as there are slots,
+    and a Store comes right behind its Vector.
+    """
+
+    def place(index: int) -> int:
+        instruction = instructions[index]
+        return max(instruction.waits, default=-1) if isinstance(instruction, Load | Store) else index
+
+    return tuple(sorted(range(len(instructions)), key=place))
 
 
 class _Slots:

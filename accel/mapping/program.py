@@ -1,7 +1,7 @@
 """The program: Load, Compute, Vector and Store instructions with their dependencies.
 
-Each unit of the machine takes its own instructions in order and waits for the ones named in ``waits``. A Load that
-waits for a Compute waits until its operands are consumed; everybody else waits for results.
+Each unit of the machine takes its own instructions in order of ``Program.issue`` and waits for the ones named in
+``waits``. A Load that waits for a Compute waits until its operands are consumed; everybody else waits for results.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ class Program:
     machine: str
     layers: tuple[Layer, ...]
     instructions: tuple[Instruction, ...]
+    """Tile by tile; each one's ``index`` is its place here."""
+    issue: tuple[int, ...]
+    """The order in which they are issued: nothing before what it waits for. DMA serves its transfers in this order."""
 
     def __str__(self) -> str:
         lines = [f"program {self.flow.name} on {self.machine}"]

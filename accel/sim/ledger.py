@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from accel.mapping.program import Compute, Instruction, Program, Store, Vector
+from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
 from accel.result import Cycles
 from accel.sim.engine import Timeline
 
@@ -14,70 +14,77 @@ _PORT_CAUSE = {"weight": "stall_weights", "activation": "stall_activations", "ac
 def charge(program: Program, timeline: Timeline) -> tuple[Cycles, ...]:
     """Cycles by layer and cause; a layer lasts from the end of the one before to its own last store.
 
-    The array's time is charged first: streaming, then what surrounds it. While the array (or, in a vector layer, the
-    vector unit) waits for several things, the time until the first of them comes is charged to that one, the time
-    from there to the next to the next: as they come over one bus, that is what the bus was busy with.
+    While the array works, its time is charged: streaming, then what surrounds it. Whenever it waits (or the vector
+    unit, in a layer of its own), the chain of instructions that led to its next beginning is followed back, and each of
+    these cycles goes to the one that was under way: without it, they would not have passed.
     """
     by_layer: list[list[Instruction]] = [[] for _ in program.layers]
     for instruction in program.instructions:
         by_layer[instruction.layer].append(instruction)
+    accounts = []
     cursor = 0
-    cycles = []
     for instructions in by_layer:
-        account: Counter[str] = Counter()
+        account = _Account(program, timeline, cursor)
         computes = [i for i in instructions if isinstance(i, Compute)]
         for compute in computes:
-            cursor = _charge_compute(program, compute, timeline, cursor, account)
-        if computes:
-            cursor = _charge_until(timeline.done[computes[-1].index], "fill_drain", cursor, account)
-        for vector in (i for i in instructions if isinstance(i, Vector)):
-            for time, cause in _vector_waits(program, vector, timeline) if not computes else ():
-                cursor = _charge_until(time, cause, cursor, account)
-            cursor = _charge_until(timeline.done[vector.index], "vector", cursor, account)
-        for store in (i for i in instructions if isinstance(i, Store)):
-            cursor = _charge_until(timeline.done[store.index], "stall_outputs", cursor, account)
-        cycles.append(Cycles(**account))
-    return tuple(cycles)
+            account.compute(compute)
+        for vector in (i for i in instructions if isinstance(i, Vector) and not computes):
+            account.until(vector)
+        stores = [i for i in instructions if isinstance(i, Store)]
+        if stores:
+            account.until(max(stores, key=lambda store: timeline.done[store.index]))
+        cursor = account.cursor
+        accounts.append(Cycles(**account.cycles))
+    return tuple(accounts)
 
 
-def _charge_until(time: int, cause: str, cursor: int, account: Counter[str]) -> int:
-    if time > cursor:
-        account[cause] += time - cursor
-    return max(time, cursor)
+class _Account:
+    """One layer's cycles by cause, complete up to ``cursor``."""
+
+    def __init__(self, program: Program, timeline: Timeline, cursor: int) -> None:
+        self.instructions = program.instructions
+        self.timeline = timeline
+        self.cursor = cursor
+        self.cycles: Counter[str] = Counter()
+
+    def compute(self, compute: Compute) -> None:
+        """Up to where the array could take the next tile."""
+        timeline, index = self.timeline, compute.index
+        self._charge(timeline.released[index], timeline.cause[index])
+        waited = max(0, timeline.begin[index] - self.cursor)
+        streaming, stretch = compute.folds * compute.stream, timeline.stretch[index]
+        busy = timeline.consumed[index] - timeline.begin[index]
+        self.cycles["compute"] += streaming
+        self.cycles["fill_drain"] += waited + busy - streaming - stretch
+        self.cycles[_PORT_CAUSE[compute.port]] += stretch
+        self.cursor = timeline.consumed[index]
+
+    def until(self, instruction: Instruction) -> None:
+        """Up to the end of an instruction of another unit."""
+        self._charge(self.timeline.done[instruction.index], instruction.index)
+
+    def _charge(self, end: int, index: int | None) -> None:
+        """The cycles from the cursor to ``end``, along the chain that ends there with instruction ``index``."""
+        time = end
+        while time > self.cursor and index is not None:
+            begin = max(self.timeline.begin[index], self.cursor)
+            if time > begin:
+                self.cycles[_cause(self.instructions[index])] += time - begin
+                time = begin
+            index = self.timeline.cause[index]
+        self.cursor = max(end, self.cursor)
 
 
-def _charge_compute(program: Program, compute: Compute, timeline: Timeline, cursor: int, account: Counter[str]) -> int:
-    for time, cause in _compute_waits(program, compute, timeline):
-        cursor = _charge_until(time, cause, cursor, account)
-    cursor = _charge_until(timeline.begin[compute.index], "fill_drain", cursor, account)
-    busy = timeline.consumed[compute.index] - cursor
-    streaming = compute.folds * compute.stream
-    stretch = timeline.stretch[compute.index]
-    account["compute"] += streaming
-    account["fill_drain"] += busy - streaming - stretch
-    account[_PORT_CAUSE[compute.port]] += stretch
-    return timeline.consumed[compute.index]
-
-
-def _compute_waits(program: Program, compute: Compute, timeline: Timeline) -> list[tuple[int, str]]:
-    """What the array waited for, in the order in which it came: until when, and for what.
-
-    Room in the accumulators takes three steps: the wave before leaves the array, the vector unit works on it, and its
-    results are stored.
-    """
-    done = timeline.done
-    waits = [(done[compute.weight_load], "stall_weights"), (done[compute.activation_load], "stall_activations")]
-    if compute.room is not None:
-        (vector,) = program.instructions[compute.room].waits
-        drained = max(done[index] for index in program.instructions[vector].waits)
-        waits += [(drained, "fill_drain"), (done[vector], "vector"), (done[compute.room], "stall_outputs")]
-    return sorted(waits)
-
-
-def _vector_waits(program: Program, vector: Vector, timeline: Timeline) -> list[tuple[int, str]]:
-    """The same for the vector unit in a layer of its own: operands, and Stores that free its room."""
-    instructions = program.instructions
-    return sorted(
-        (timeline.done[index], "stall_outputs" if isinstance(instructions[index], Store) else "stall_activations")
-        for index in vector.waits
-    )
+def _cause(instruction: Instruction) -> str:
+    """What it is called to wait for an instruction; the array is only waited for while results leave it."""
+    match instruction:
+        case Load(buffer="weight"):
+            return "stall_weights"
+        case Load():
+            return "stall_activations"
+        case Compute():
+            return "fill_drain"
+        case Vector():
+            return "vector"
+        case Store():
+            return "stall_outputs"

@@ -39,21 +39,23 @@ def test_one_tile_by_hand() -> None:
     lanes, 38. Store: one burst, 2 cycles and 20 latency: 60.
     """
     _, cycles = timed(linear_layer(), machine(4, 4))
-    stalls = {"stall_weights": 26, "stall_activations": 2, "stall_outputs": 22}
-    assert cycles == Cycles(compute=1, fill_drain=(30 - 28) + 3 + 3, vector=1, **stalls)
+    assert cycles == Cycles(compute=1, fill_drain=4 + 3 + 3, stall_weights=26, stall_outputs=22, vector=1)
     assert cycles.total == 60
 
 
 def test_one_tile_by_hand_without_overlap() -> None:
-    """The same, loads of the array in sequence: ready at 28, load 4, stream 1, drain 6: 39; vector 40; store 62."""
+    """The same, loads of the array in sequence: ready at 28, load 4, stream 1, drain 6: 39; vector 40; store 62.
+
+    The activations came last. They could not come sooner, as the weights were on the bus for 6 cycles before.
+    """
     _, cycles = timed(linear_layer(), machine(4, 4, overlap="none"))
-    assert cycles == Cycles(compute=1, fill_drain=10, stall_weights=26, stall_activations=2, stall_outputs=22, vector=1)
+    assert cycles == Cycles(compute=1, fill_drain=10, stall_weights=6, stall_activations=22, stall_outputs=22, vector=1)
 
 
 def test_one_tile_by_hand_output_stationary() -> None:
     """K = 4 streamed: begins at 28, period max(4, 4); last sum 28 + 4 + 6, shifted out 4 later: 42; 43; 65."""
     _, cycles = timed(linear_layer(), machine(4, 4, "output_stationary"))
-    assert cycles == Cycles(compute=4, fill_drain=10, stall_weights=26, stall_activations=2, stall_outputs=22, vector=1)
+    assert cycles == Cycles(compute=4, fill_drain=10, stall_weights=6, stall_activations=22, stall_outputs=22, vector=1)
 
 
 def test_a_port_too_narrow_for_the_operands_stops_the_array() -> None:
@@ -61,8 +63,8 @@ def test_a_port_too_narrow_for_the_operands_stops_the_array() -> None:
     _, wide = timed(linear_layer(), machine(4, 4))
     _, narrow = timed(linear_layer(), machine(4, 4, width="1 B/cycle"))
     # Weights 0..48, there at 68; activations 48..64, there at 84; both operands in the array at once: begin 84.
-    assert narrow.stall_activations == 84 - 68
-    assert narrow.stall_weights == 68 + 16 - 4
+    assert narrow.stall_activations == 84 - 48
+    assert narrow.stall_weights == 48 + 16 - 4
     assert narrow.compute == wide.compute
 
 
@@ -127,3 +129,48 @@ def test_nothing_begins_before_what_it_waits_for_and_every_cycle_has_a_cause(
         assert min(dataclasses.astuple(cycles)) >= 0
     macs = sum(layer.op.macs for layer in program.layers)
     assert macs <= rows * columns * sum(cycles.compute for cycles in charged)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 50),
+    dataflow=st.sampled_from(DATAFLOWS),
+    double_buffered=st.booleans(),
+    bandwidth=st.sampled_from([1, 3, 8, 64]),
+    latency=st.integers(0, 60),
+    more_bandwidth=st.integers(0, 40),
+    less_latency=st.integers(0, 60),
+)
+def test_nothing_that_gets_faster_makes_anything_later(
+    seed, dataflow, double_buffered, bandwidth, latency, more_bandwidth, less_latency
+) -> None:
+    """A recurrence of maxima and sums grows with each of its terms; so with every instruction of a given program."""
+    net = residual_network(seed)
+    slow, fast = (
+        machine(
+            dataflow=dataflow,
+            double_buffered=double_buffered,
+            bandwidth=f"{bandwidth + more} B/cycle",
+            latency=f"{max(0, latency - less)} cycles",
+        )
+        for more, less in ((0, 0), (more_bandwidth, less_latency))
+    )
+    program = compile_graph(net.graph(net.last), slow)
+    before, after = run(program, slow), run(program, fast)
+    assert all(a <= b for a, b in zip(after.done, before.done, strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 50), dataflow=st.sampled_from(DATAFLOWS), double_buffered=st.booleans())
+def test_a_chain_of_causes_leads_back_to_the_first_cycle_without_a_gap(seed, dataflow, double_buffered) -> None:
+    net = residual_network(seed)
+    arch = machine(dataflow=dataflow, double_buffered=double_buffered)
+    program = compile_graph(net.graph(net.last), arch)
+    timeline = run(program, arch)
+    for index in range(len(program.instructions)):
+        cause, released = timeline.cause[index], timeline.released[index]
+        assert timeline.begin[index] >= released
+        if cause is None:
+            assert released == 0
+            continue
+        assert timeline.begin[cause] <= released <= timeline.done[cause]
