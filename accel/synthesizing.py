@@ -72,7 +72,7 @@ def _model_um2(piece: Piece, machine: Machine, technology: Technology) -> float 
             return technology.register_um2(1)
         case "sa_add":
             return sum_adder_um2(machine, technology, machine.pe.accumulator_bits)
-        case "sa_requantize_float32_rne" | "sa_requantize_fixed_point":
+        case "sa_requantizer_lane":
             return requantizer_parts(machine).um2(technology)
     return None
 

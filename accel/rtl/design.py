@@ -143,12 +143,6 @@ def check_covered(machine: Machine) -> None:
             f"which has {', '.join(REQUANTIZERS)}",
             hint="use one of those, or leave the RTL out",
         )
-    if machine.pe.delivered_sum_bits < machine.pe.accumulator_bits:
-        raise AccelError(
-            f"{machine.name}: pe.final_sum_bits {machine.pe.final_sum_bits} is not in the RTL, whose requantizer takes "
-            f"all {machine.pe.accumulator_bits} bits of a sum",
-            hint="leave it out, or leave the RTL out",
-        )
     if machine.vector.threshold_steps:
         raise AccelError(
             f"{machine.name}: vector.threshold_steps {machine.vector.threshold_steps} is not in the RTL",

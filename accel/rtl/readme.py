@@ -186,7 +186,7 @@ def _requantizer(machine: Machine, name: str) -> str:
     bits = {key: int(value) for key, (value, _) in values.items()}
     widths = {
         "VALUE_BITS+1": bits["VALUE_BITS"] + 1,
-        "$clog2(LANES+1)": bits["LANES"].bit_length(),
+        "$clog2(2*LANES+1)": (2 * bits["LANES"]).bit_length(),
     }
     ports = [
         (f"`{port}`", way, str(widths.get(width) or prod(bits.get(factor, 1) for factor in width.split("*"))), text)
@@ -203,12 +203,15 @@ def _requantizer(machine: Machine, name: str) -> str:
 
 
 def _formula(machine: Machine) -> str:
-    unit = REQUANTIZERS[machine.vector.requantizer]
+    unit, final_bits = REQUANTIZERS[machine.vector.requantizer], machine.pe.delivered_sum_bits
+    total = "sum + bias"
+    if final_bits < machine.pe.accumulator_bits:
+        total = f"saturate(sum + bias, {final_bits} bits)"
     if not isinstance(unit, FixedPoint):
-        return """`clamp(round(float32(sum + bias) * scale) + zero_point, low, high)`, the product in single precision,
+        return f"""`clamp(round(float32({total}) * scale) + zero_point, low, high)`, the product in single precision,
             rounded half to even both times; a scale is a float32 number."""
     factor = f" above a factor of {unit.factor_bits} unsigned bits" if unit.factor_bits else ", without a factor"
-    return f"""`clamp(round((sum + bias) * factor / 2^shift) + zero_point, low, high)`, exactly: `{unit.name}`
+    return f"""`clamp(round(({total}) * factor / 2^shift) + zero_point, low, high)`, exactly: `{unit.name}`
         {unit.meaning}. A scale is a shift of 6 bits{factor}."""
 
 

@@ -39,35 +39,30 @@ class RequantizerInput:
     clamp: tuple[int, int] | None
 
 
-def unit_parameters(machine: Machine) -> dict[str, int | bool]:
-    """Parameters of ``sa_requantizer`` that say which unit it is."""
-    unit = REQUANTIZERS[machine.vector.requantizer]
-    if not isinstance(unit, FixedPoint):
-        return {"FLOAT32": True, "ROUNDING": _ROUNDING[Rounding.HALF_EVEN], "TWICE": False}
-    return {"FLOAT32": False, "ROUNDING": _ROUNDING[unit.rounding], "TWICE": unit.twice}
-
-
-def scale_bits(machine: Machine) -> int:
-    """Width of an encoded scale."""
-    return REQUANTIZERS[machine.vector.requantizer].word_bits
+def lane_parameters(machine: Machine, value_bits: int) -> dict[str, int | bool]:
+    """Parameters of ``sa_requantizer_lane``, in its order, for outputs of so many bits."""
+    pe, unit = machine.pe, REQUANTIZERS[machine.vector.requantizer]
+    rounding, twice = (unit.rounding, unit.twice) if isinstance(unit, FixedPoint) else (Rounding.HALF_EVEN, False)
+    return {
+        "ACCUMULATOR_BITS": pe.accumulator_bits,
+        "BIAS_BITS": BIAS_BITS,
+        "TOTAL_BITS": pe.delivered_sum_bits,
+        "SCALE_BITS": unit.word_bits,
+        "VALUE_BITS": value_bits,
+        "SATURATE": pe.overflow == "saturate",
+        "FLOAT32": not isinstance(unit, FixedPoint),
+        "ROUNDING": _ROUNDING[rounding],
+        "TWICE": twice,
+    }
 
 
 def requantizer_model(machine: Machine, value_bits: int) -> Model:
     """The requantizer of a machine, for outputs of so many bits."""
-    pe = machine.pe
     return Model(
         top=_TOP,
         sources={f"{name}.sv": modules()[name] for name in modules_under(_TOP)},
         harness=harness("requantize.cpp"),
-        parameters={
-            "LANES": LANES,
-            "ACCUMULATOR_BITS": pe.accumulator_bits,
-            "BIAS_BITS": BIAS_BITS,
-            "SCALE_BITS": scale_bits(machine),
-            "VALUE_BITS": value_bits,
-            "SATURATE": pe.overflow == "saturate",
-            **unit_parameters(machine),
-        },
+        parameters={"LANES": LANES, **lane_parameters(machine, value_bits)},
     )
 
 
@@ -89,7 +84,8 @@ def requantize(executable: Path, machine: Machine, given: RequantizerInput, laye
         )
     qtype = given.qtype
     clamp = (qtype.min, qtype.max) if given.clamp is None else given.clamp
-    widths = [machine.pe.accumulator_bits, scale_bits(machine), qtype.bits]
+    parameters = lane_parameters(machine, qtype.bits)
+    widths = [int(parameters[name]) for name in ("ACCUMULATOR_BITS", "SCALE_BITS", "VALUE_BITS")]
     header = [_MAGIC, given.sums.size, LANES, *widths, given.zero_point, *clamp]
     parts: list[npt.NDArray[Any]] = [
         np.array(header, np.int64),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accel.arch.spec import Machine
 from accel.rtl.design import Design
-from accel.rtl.requantize import BIAS_BITS, scale_bits, unit_parameters
+from accel.rtl.requantize import lane_parameters
 from accel.rtl.top import port_range
 
 MODULE = "sa_requantizer"
@@ -24,21 +24,24 @@ PORTS = (
     ("input", "wire signed", "VALUE_BITS+1", "high", "the greatest output"),
     ("output", "wire", "1", "valid_out", f"a set of outputs is there, {LATENCY_CYCLES} clocks behind its sums"),
     ("output", "wire", "LANES*VALUE_BITS", "values", "the outputs"),
-    ("output", "wire", "$clog2(LANES+1)", "overflows", "lanes whose sum and bias did not fit"),
+    ("output", "wire", "$clog2(2*LANES+1)", "overflows", "sums that did not fit with their bias, and totals"),
 )
+_MEANING = {
+    "ACCUMULATOR_BITS": "pe.accumulator_bits",
+    "BIAS_BITS": "of a bias in an ONNX file",
+    "TOTAL_BITS": "pe.final_sum_bits; of a sum with its bias",
+    "SCALE_BITS": "of an encoded scale",
+    "VALUE_BITS": "pe.activation: outputs are the next layer's activations",
+    "SATURATE": "pe.overflow",
+}
 
 
 def parameters_of(machine: Machine) -> dict[str, tuple[int | bool, str]]:
     """The module's parameters, in its order: value, and where it comes from."""
-    unit = {name: (value, "vector.requantizer") for name, value in unit_parameters(machine).items()}
+    lane = lane_parameters(machine, machine.pe.activation.bits)
     return {
         "LANES": (machine.vector.lanes, "vector.lanes"),
-        "ACCUMULATOR_BITS": (machine.pe.accumulator_bits, "pe.accumulator_bits"),
-        "BIAS_BITS": (BIAS_BITS, "of a bias in an ONNX file"),
-        "SCALE_BITS": (scale_bits(machine), "of an encoded scale"),
-        "VALUE_BITS": (machine.pe.activation.bits, "pe.activation: outputs are the next layer's activations"),
-        "SATURATE": (machine.pe.overflow == "saturate", "pe.overflow"),
-        **unit,
+        **{name: (value, _MEANING.get(name, "vector.requantizer")) for name, value in lane.items()},
     }
 
 

@@ -8,7 +8,7 @@ from accel.arch.registers import edge_registers, result_lanes
 from accel.arch.spec import Dataflow, Machine
 from accel.arch.timing import ArrayTiming
 from accel.rtl.design import Design, check_covered, designs_of
-from accel.rtl.requantize import scale_bits, unit_parameters
+from accel.rtl.requantize import lane_parameters
 
 _PE_PARAMETERS = (
     "MOVING_BITS",
@@ -114,17 +114,8 @@ def pe_of(design: Design) -> Piece:
 
 def requantizer_of(machine: Machine) -> Piece:
     """A lane of the requantizer, with outputs as wide as the array's activations."""
-    pe = machine.pe
-    parameters = {
-        "ACCUMULATOR_BITS": pe.accumulator_bits,
-        "VALUE_BITS": pe.activation.bits,
-        "SATURATE": int(pe.overflow == "saturate"),
-    }
-    unit = {name: int(value) for name, value in unit_parameters(machine).items()}
-    if unit.pop("FLOAT32"):
-        return Piece("requantizer lane", "sa_requantize_float32_rne", parameters, machine.vector.lanes)
-    parameters |= {"SCALE_BITS": scale_bits(machine), **unit}
-    return Piece("requantizer lane", "sa_requantize_fixed_point", parameters, machine.vector.lanes)
+    parameters = {name: int(value) for name, value in lane_parameters(machine, machine.pe.activation.bits).items()}
+    return Piece("requantizer lane", "sa_requantizer_lane", parameters, machine.vector.lanes)
 
 
 def _array(design: Design) -> list[Piece]:

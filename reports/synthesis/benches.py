@@ -83,7 +83,7 @@ def requantizer(sum_bits: int) -> str:
     width = min(sum_bits, 20)
     places = 127 - (width - 8)
     return _clocked(
-        ".clk(clk), .sum(sum), .bias(bias), .multiplier(scale), .zero_point(9'd0), .low(-9'sd128), .high(9'sd127)",
+        ".clk(clk), .sum(sum), .bias(bias), .scale(scale), .zero_point(9'd0), .low(-9'sd128), .high(9'sd127)",
         f"reg signed [{sum_bits - 1}:0] sum = 0; reg signed [{width - 1}:0] narrow; reg signed [31:0] bias = 0;"
         " reg [31:0] scale = 0;",
         f"""narrow = $random;

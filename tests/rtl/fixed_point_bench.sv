@@ -1,7 +1,7 @@
 // Drives every requantizer in integers with the same vectors, one a clock, at four widths each. A vector, as hexadecimal
 // digits: valid (8 bits); for lane 0 and lane 1 sum (64), bias (32), shift (8) and factor (32); for values of 4, 1, 8
 // and 16 bits zero point, low and high (32 each). A narrower sum is the low bits of its field, a factor the high ones
-// of its, right below the shift.
+// of its, right below the shift. Every second kind has totals that are narrower than the accumulators.
 //
 // Every clock leaves a line behind: for every requantizer, in the order of g_unit, valid and overflows (8 bits each),
 // and the values of lane 0 and lane 1 (16 each).
@@ -29,6 +29,7 @@ module fixed_point_bench;
             localparam int VALUE_BITS = WHICH == 0 ? 4 : WHICH == 1 ? 1 : WHICH == 2 ? 8 : 16;
             // As KINDS in test_fixed_point_requantizer.py.
             localparam int KIND = u / WIDTHS;
+            localparam int TOTAL_BITS = KIND % 2 == 0 || WHICH == 0 ? SUM_BITS : SUM_BITS * 3 / 4;
             localparam bit TWICE = KIND < 2;
             localparam int FACTOR_BITS = KIND < 4 ? 31 : KIND == 4 ? 15 : KIND < 7 ? 7 : 0;
             localparam int ROUNDING = KIND == 7 ? 3 : KIND == 8 ? 0 : (KIND == 1 || KIND == 3 || KIND == 6 || KIND == 9)
@@ -37,11 +38,12 @@ module fixed_point_bench;
             wire [LANE-1:0] lane_0 = vector[WIDTHS*SETTINGS+LANE+:LANE];
             wire [LANE-1:0] lane_1 = vector[WIDTHS*SETTINGS+:LANE];
             wire [2*VALUE_BITS-1:0] values;
-            wire [1:0] overflows;
+            wire [2:0] overflows;
             wire valid;
             sa_requantizer #(
                 .LANES           (2),
                 .ACCUMULATOR_BITS(SUM_BITS),
+                .TOTAL_BITS      (TOTAL_BITS),
                 .SCALE_BITS      (6 + FACTOR_BITS),
                 .VALUE_BITS      (VALUE_BITS),
                 .SATURATE        (1'(WHICH % 2)),

@@ -1,5 +1,6 @@
-// Drives requantizers of every width, for values of 4 and 16 bits saturating ones, with the same vectors, one a clock. A vector, as hexadecimal digits: valid
-// (8 bits); for lane 0 and lane 1 sum (64), bias (32) and multiplier (32); for values of 1, 4, 8 and 16 bits zero
+// Drives requantizers of every width with the same vectors, one a clock: for values of 4 and 16 bits saturating ones, and
+// for values of 8 and 16 bits those whose totals are narrower than the accumulators. A vector, as hexadecimal digits:
+// valid (8 bits); for lane 0 and lane 1 sum (64), bias (32) and multiplier (32); for values of 1, 4, 8 and 16 bits zero
 // point, low and high (32 each). A narrower port takes the low bits of its field.
 //
 // Every clock leaves a line behind: for every requantizer, in the order of g_unit, valid and overflows (8 bits each),
@@ -26,16 +27,18 @@ module requantizer_bench;
             localparam int SUM_BITS = WHICH == 0 ? 8 : WHICH == 1 ? 16 : WHICH == 2 ? 20 : WHICH == 3 ? 24
                 : WHICH == 4 ? 32 : WHICH == 5 ? 48 : 64;
             localparam int TYPE = u / WIDTHS;
+            localparam int TOTAL_BITS = TYPE < 2 || WHICH == 0 ? SUM_BITS : SUM_BITS * 3 / 4;
             localparam int VALUE_BITS = TYPE == 0 ? 1 : TYPE == 1 ? 4 : TYPE == 2 ? 8 : 16;
             wire [SETTINGS-1:0] settings = vector[(3-TYPE)*SETTINGS+:SETTINGS];
             wire [LANE-1:0] lane_0 = vector[4*SETTINGS+LANE+:LANE];
             wire [LANE-1:0] lane_1 = vector[4*SETTINGS+:LANE];
             wire [2*VALUE_BITS-1:0] values;
-            wire [1:0] overflows;
+            wire [2:0] overflows;
             wire valid;
             sa_requantizer #(
                 .LANES           (2),
                 .ACCUMULATOR_BITS(SUM_BITS),
+                .TOTAL_BITS      (TOTAL_BITS),
                 .VALUE_BITS      (VALUE_BITS),
                 .SATURATE        (1'(TYPE % 2))
             ) unit (

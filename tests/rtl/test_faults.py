@@ -18,7 +18,7 @@ from accel.rtl.design import design_of
 from accel.rtl.icarus import bench_sources
 from accel.rtl.replay import Response, replay
 from accel.rtl.simulated import simulated
-from accel.rtl.sources import modules, modules_under
+from accel.rtl.sources import modules_under
 from accel.rtl.stimulus import Stimulus, Tile, stimulus_of
 from accel.verification import Comparison, RtlCheck
 from tests.conftest import Ran
@@ -32,18 +32,6 @@ from tests.rtl.wave_files import read_vcd
 def _stuck_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hardware that comes to a halt does so within a moment."""
     monkeypatch.setattr("accel.rtl.stimulus._SLACK_CYCLES", 500)
-
-
-@pytest.fixture
-def put_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fault], None]:
-    """Puts a fault into the hardware, for all who ask for the modules; what it replaces has to be there."""
-
-    def put(fault: Fault) -> None:
-        text = modules()[fault.module]
-        assert text.count(fault.text) == 1, fault
-        monkeypatch.setitem(modules(), fault.module, text.replace(fault.text, fault.instead))
-
-    return put
 
 
 # ---- the response, corrupted

@@ -12,9 +12,9 @@ import pytest
 
 from accel.numerics.qtype import QType
 from accel.numerics.requantize import REQUANTIZERS, FixedPoint
-from accel.rtl.requantize import scale_bits, unit_parameters
+from accel.rtl.requantize import lane_parameters
 from tests.machines import machine
-from tests.rtl.requantizers import LANES, SETTINGS, SOURCES, Simulate, narrowed, shell, through
+from tests.rtl.requantizers import LANES, SETTINGS, SOURCES, Simulate, shell, through, totals
 from tests.rtl.tools import needs_iverilog, needs_verilator, needs_yosys
 
 BENCH = Path(__file__).with_name("fixed_point_bench.sv")
@@ -113,8 +113,9 @@ def check(simulate: Simulate, vectors: Array, qtypes: list[tuple[QType, ...]], c
     factor >>= 1
     compared = 0
     for width in range(len(SUM_BITS)):
-        total, excess = narrowed(sums, bias, SUM_BITS[width], OVERFLOWS[width])
+        of_width = [totals(sums, bias, SUM_BITS[width], OVERFLOWS[width], narrower) for narrower in (False, True)]
         for kind, choice in itertools.product(range(len(KINDS)), range(len(qtypes))):
+            total, excess = of_width[kind % 2]
             found = results[:, kind, width]
             np.testing.assert_array_equal(found["overflows"], excess.sum(axis=1))
             unit = REQUANTIZERS[KINDS[kind]]
@@ -130,7 +131,7 @@ def check(simulate: Simulate, vectors: Array, qtypes: list[tuple[QType, ...]], c
             same = values == (wanted.astype(np.int64) & ((1 << qtype.bits) - 1))
             wrong = np.flatnonzero(~same & np.broadcast_to(valid[at], (len(at), LANES)).ravel())
             assert not wrong.size, (
-                f"{KINDS[kind]}: {SUM_BITS[width]}-bit total {total[at].ravel()[wrong[0]]} times "
+                f"{KINDS[kind]}: {SUM_BITS[width]}-bit sum, total {total[at].ravel()[wrong[0]]} times "
                 f"{float(unit.decode(words[at].ravel()[wrong[0]]))!r}, {zero_point=}, {low=}, {high=}, {qtype}: "
                 f"{values[wrong[0]]} instead of {wanted[wrong[0]]}"
             )
@@ -170,17 +171,16 @@ def test_every_total_of_8_bits_at_every_shift(verilated: Simulate) -> None:
 
 def parameters(kind: str, **others: object) -> dict[str, object]:
     given = machine(requantizer=kind)
-    unit = {
-        name: f"1'b{value:d}" if isinstance(value, bool) else value for name, value in unit_parameters(given).items()
-    }
-    return {"SCALE_BITS": scale_bits(given), **unit, **others}
+    lane = lane_parameters(given, given.pe.activation.bits)
+    return {name: f"1'b{value:d}" if isinstance(value, bool) else value for name, value in lane.items()} | others
 
 
 @needs_verilator
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("sum_bits", "value_bits"), [(8, 16), (33, 8), (64, 1)])
 def test_lint_finds_nothing(kind: str, sum_bits: int, value_bits: int) -> None:
-    given = parameters(kind, ACCUMULATOR_BITS=sum_bits, VALUE_BITS=value_bits, LANES=3)
+    widths = {"ACCUMULATOR_BITS": sum_bits, "TOTAL_BITS": max(8, sum_bits - 3)}
+    given = parameters(kind, VALUE_BITS=value_bits, LANES=3, **widths)
     words = [f"-G{name}={value}" for name, value in given.items()]
     assert shell("verilator", "--lint-only", "-Wall", "--top-module", "sa_requantizer", *words, *SOURCES) == ""
 

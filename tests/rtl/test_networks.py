@@ -55,6 +55,11 @@ ARRAYS: dict[str, dict[str, Any]] = {
         "pe": {"partial_sum_bits": 17},
         "requantizer": "shared_exponent8",
     },
+    "narrow at their end, where sums saturate once": {
+        "accumulator_bits": 24,
+        "pe": {"final_sum_bits": 15},
+        "requantizer": "shared_exponent8",
+    },
     "one column": {"rows": 3, "columns": 1, "array": {"short_folds": "serialized"}},
 }
 SYSTEMS = 4

@@ -12,7 +12,7 @@ import pytest
 
 from accel.numerics.qtype import QType
 from accel.numerics.requantize import float32_rne
-from tests.rtl.requantizers import LANES, SETTINGS, SOURCES, Simulate, narrowed, shell, through
+from tests.rtl.requantizers import LANES, SETTINGS, SOURCES, Simulate, shell, through, totals
 from tests.rtl.tools import needs_iverilog, needs_verilator, needs_yosys
 
 BENCH = Path(__file__).with_name("requantizer_bench.sv")
@@ -104,7 +104,7 @@ def check(simulate: Simulate, vectors: Array, qtypes: list[tuple[QType, ...]], c
     scale = lanes["multiplier"].astype(np.uint32).view(np.float32)
     compared = 0
     for kind, width in itertools.product(range(len(VALUE_BITS)), range(len(SUM_BITS))):
-        total, excess = narrowed(sums, bias, SUM_BITS[width], OVERFLOWS[kind])
+        total, excess = totals(sums, bias, SUM_BITS[width], OVERFLOWS[kind], narrower=kind >= 2)
         # A product that is not a number has no integer to become.
         defined = ~np.isnan(scale) & ~(np.isinf(scale) & (total == 0)) & (vectors["valid"] == 1)[:, None]
         found = results[:, kind, width]
@@ -119,7 +119,7 @@ def check(simulate: Simulate, vectors: Array, qtypes: list[tuple[QType, ...]], c
             same = values == (wanted.astype(np.int64) & ((1 << qtype.bits) - 1))
             wrong = np.flatnonzero(~same & defined[at].ravel())
             assert not wrong.size, (
-                f"{SUM_BITS[width]}-bit total {total[at].ravel()[wrong[0]]} times {scale[at].ravel()[wrong[0]]!r}, "
+                f"{SUM_BITS[width]}-bit sum: total {total[at].ravel()[wrong[0]]} x {scale[at].ravel()[wrong[0]]!r}, "
                 f"{zero_point=}, {low=}, {high=}, {qtype}: {values[wrong[0]]} instead of {wanted[wrong[0]]}"
             )
             compared += int(defined[at].sum())
@@ -191,6 +191,7 @@ def test_the_last_bit_of_a_product_decides(
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_lint_finds_nothing(sum_bits: int, value_bits: int, lanes: int) -> None:
     parameters = {"ACCUMULATOR_BITS": sum_bits, "VALUE_BITS": value_bits, "LANES": lanes, "SATURATE": f"1'b{lanes % 2}"}
+    parameters["TOTAL_BITS"] = sum_bits if lanes == 1 else max(8, sum_bits - 3)
     words = [f"-G{name}={value}" for name, value in parameters.items()]
     assert shell("verilator", "--lint-only", "-Wall", "--top-module", "sa_requantizer", *words, *SOURCES) == ""
 

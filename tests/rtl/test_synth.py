@@ -123,7 +123,8 @@ def test_parameters_and_counts_come_from_the_machine() -> None:
     # alignment of 32-bit sums; an address of 11 bits, two flags and a valid bit for 63 cycles.
     assert pieces["edge register bit"].count == 496 * (8 + 8 + 32) + 31 * 1 + 31 * 2 + (32 + 31) * (11 + 3)
     assert pieces["accumulator adder"].count == pieces["requantizer lane"].count == 32
-    assert pieces["requantizer lane"].parameters == {"ACCUMULATOR_BITS": 32, "VALUE_BITS": 8, "SATURATE": 0}
+    lane = pieces["requantizer lane"].parameters
+    assert (lane["ACCUMULATOR_BITS"], lane["TOTAL_BITS"], lane["VALUE_BITS"], lane["SATURATE"]) == (32, 32, 8, 0)
     assert pieces["shared register bit"].count == 3 * 3 * 9 + 4
     exchanged = machine(weight="int4", activation="uint8", dataflow="input_stationary", overflow="saturate")
     parameters = pieces_of(exchanged)[0].parameters
@@ -138,7 +139,17 @@ def test_parameters_and_counts_come_from_the_machine() -> None:
 def test_registers_of_integer_requantizers_are_the_cost_models(requantizer: str) -> None:
     given = machine(requantizer=requantizer, weight="int2", activation="int4", accumulator_bits=8)
     lane = requantizer_of(given)
-    assert lane.module == "sa_requantize_fixed_point"
+    assert lane.parameters["FLOAT32"] == 0
+    flip_flops = synthesize(lane.module, lane.parameters, find_library()).flip_flops
+    assert flip_flops == requantizer_parts(given).register_bits
+
+
+@needs_synthesis
+def test_a_total_takes_no_more_registers_than_it_has_bits() -> None:
+    narrow = {"accumulator_bits": 12, "pe": {"final_sum_bits": 9}}
+    given = machine(requantizer="shift_floor", weight="int2", activation="int4", **narrow)
+    lane = requantizer_of(given)
+    assert (lane.parameters["ACCUMULATOR_BITS"], lane.parameters["TOTAL_BITS"]) == (12, 9)
     flip_flops = synthesize(lane.module, lane.parameters, find_library()).flip_flops
     assert flip_flops == requantizer_parts(given).register_bits
 

@@ -1,10 +1,10 @@
-// One lane of a requantizer in integers: a sum of the array becomes an output integer,
+// One lane of a requantizer in integers, behind sa_total: a total becomes an output integer,
 //
-//     value = clamp(round(narrow(sum + bias) * factor / 2^shift) + zero_point, low, high)
+//     value = clamp(round(total * factor / 2^shift) + zero_point, low, high)
 //
 // whatever the shift and however large the product. A scale is {shift, factor}: 6 bits of shift, the rest an unsigned
-// factor; a scale of 6 bits has no factor, and the lane no multiplier. Four stages, as those of the other lanes; a sum
-// may enter every clock.
+// factor; a scale of 6 bits has no factor, and the lane no multiplier. Stages 2 to 4, as those of the other lanes; a
+// total may enter every clock.
 //
 // TWICE: the first 31 places (or all, if there are fewer) are shifted out rounding half up, the others as ROUNDING
 // says.
@@ -12,66 +12,42 @@
 // zero_point, low and high are values of the output type, low <= high; a bit more than a value's and a sign let them be
 // signed or not. An integer that VALUE_BITS bits and a sign do not hold is beyond both bounds, whatever the zero point.
 module sa_requantize_fixed_point #(
-    parameter int ACCUMULATOR_BITS = 32,  // 8 to 64
-    parameter int BIAS_BITS = 32,
+    parameter int TOTAL_BITS = 32,  // 8 to 64
     parameter int SCALE_BITS = 37,  // 6 to 37
     parameter int VALUE_BITS = 8,  // 1 to 16
-    parameter bit SATURATE = 1'b0,
     parameter int ROUNDING = 1,  // 0 down, 1 half up, 2 half away from zero, 3 half to even
     parameter bit TWICE = 1'b0
 ) (
-    input  wire                               clk,
-    // Into stage 1.
-    input  wire signed [ACCUMULATOR_BITS-1:0] sum,
-    input  wire signed [       BIAS_BITS-1:0] bias,
-    input  wire        [      SCALE_BITS-1:0] scale,
-    // Into stage 4, three clocks later: one delay line serves all lanes.
-    input  wire signed [        VALUE_BITS:0] zero_point,
-    input  wire signed [        VALUE_BITS:0] low,
-    input  wire signed [        VALUE_BITS:0] high,
+    input  wire                         clk,
+    // Into stage 2.
+    input  wire signed [TOTAL_BITS-1:0] total,
+    input  wire        [SCALE_BITS-1:0] scale,
+    // Into stage 4, two clocks later: one delay line serves all lanes.
+    input  wire signed [  VALUE_BITS:0] zero_point,
+    input  wire signed [  VALUE_BITS:0] low,
+    input  wire signed [  VALUE_BITS:0] high,
     // Out of stage 4.
-    output logic       [      VALUE_BITS-1:0] value,
-    output logic                              overflow
+    output logic       [VALUE_BITS-1:0] value
 );
     localparam int SHIFT_BITS = 6;
     localparam int FACTOR_BITS = SCALE_BITS - SHIFT_BITS;
     localparam int FIRST_SHIFT = 31;
 
-    // -------------------------------------------------------------------------------- 1. total = narrow(sum + bias)
-
-    localparam int EXACT_BITS = (ACCUMULATOR_BITS > BIAS_BITS ? ACCUMULATOR_BITS : BIAS_BITS) + 1;
-
-    wire signed [EXACT_BITS-1:0] exact = EXACT_BITS'(sum) + EXACT_BITS'(bias);
-    wire signed [ACCUMULATOR_BITS-1:0] wrapped = exact[ACCUMULATOR_BITS-1:0];
-    wire negative = exact[EXACT_BITS-1];
-    wire fits = exact == EXACT_BITS'(wrapped);
-
-    logic signed [ACCUMULATOR_BITS-1:0] total;
-    logic [SCALE_BITS-1:0] scale_1;
-    logic overflow_1;
-
-    always_ff @(posedge clk) begin
-        total <= SATURATE && !fits ? {negative, {(ACCUMULATOR_BITS - 1) {!negative}}} : wrapped;
-        scale_1 <= scale;
-        overflow_1 <= !fits;
-    end
-
     // ----------------------------------------------------------------------------------- 2. product = total * factor
 
-    localparam int PRODUCT_BITS = ACCUMULATOR_BITS + FACTOR_BITS;
+    localparam int PRODUCT_BITS = TOTAL_BITS + FACTOR_BITS;
 
     logic signed [PRODUCT_BITS-1:0] product;
     logic [SHIFT_BITS-1:0] shift;
-    logic overflow_2;
 
     generate
         if (FACTOR_BITS == 0) begin : g_no_factor
             always_ff @(posedge clk) product <= total;
         end else begin : g_factor
-            // The sign counts -2^(ACCUMULATOR_BITS-1); what is below it is multiplied without signs. The mapper of yosys
-            // takes minutes over a wide product of signed operands, and seconds over this one.
-            localparam int BELOW_SIGN = ACCUMULATOR_BITS - 1;
-            wire [FACTOR_BITS-1:0] factor = scale_1[FACTOR_BITS-1:0];
+            // The sign counts -2^(TOTAL_BITS-1); what is below it is multiplied without signs. The mapper of yosys takes
+            // minutes over a wide product of signed operands, and seconds over this one.
+            localparam int BELOW_SIGN = TOTAL_BITS - 1;
+            wire [FACTOR_BITS-1:0] factor = scale[FACTOR_BITS-1:0];
             wire [PRODUCT_BITS-2:0] unsigned_product = (PRODUCT_BITS - 1)'(total[BELOW_SIGN-1:0])
                 * (PRODUCT_BITS - 1)'(factor);
             wire [FACTOR_BITS-1:0] excess = total[BELOW_SIGN] ? factor : '0;
@@ -79,10 +55,7 @@ module sa_requantize_fixed_point #(
         end
     endgenerate
 
-    always_ff @(posedge clk) begin
-        shift <= scale_1[SCALE_BITS-1-:SHIFT_BITS];
-        overflow_2 <= overflow_1;
-    end
+    always_ff @(posedge clk) shift <= scale[SCALE_BITS-1-:SHIFT_BITS];
 
     // ------------------------------------------------------------------------- 3. steps = round(product / 2^shift)
 
@@ -134,20 +107,13 @@ module sa_requantize_fixed_point #(
 
     localparam int STEP_BITS = VALUE_BITS + 2;
     logic signed [STEP_BITS-1:0] steps;
-    logic overflow_3;
 
-    always_ff @(posedge clk) begin
-        steps <= STEP_BITS'(nearest) + $signed(STEP_BITS'(up));
-        overflow_3 <= overflow_2;
-    end
+    always_ff @(posedge clk) steps <= STEP_BITS'(nearest) + $signed(STEP_BITS'(up));
 
     // --------------------------------------------------------------- 4. value = clamp(steps + zero_point, low, high)
 
     wire signed [STEP_BITS-1:0] shifted = steps + STEP_BITS'(zero_point);
     wire signed [STEP_BITS-1:0] raised = shifted < STEP_BITS'(low) ? STEP_BITS'(low) : shifted;
 
-    always_ff @(posedge clk) begin
-        value <= raised > STEP_BITS'(high) ? high[VALUE_BITS-1:0] : raised[VALUE_BITS-1:0];
-        overflow <= overflow_3;
-    end
+    always_ff @(posedge clk) value <= raised > STEP_BITS'(high) ? high[VALUE_BITS-1:0] : raised[VALUE_BITS-1:0];
 endmodule

@@ -1,9 +1,9 @@
-// One lane of the requantizer `float32_rne`: a sum of the array becomes an output integer,
+// One lane of the requantizer `float32_rne`, behind sa_total: a total becomes an output integer,
 //
-//     value = clamp(rne(float32(narrow(sum + bias)) * multiplier) + zero_point, low, high)
+//     value = clamp(rne(float32(total) * multiplier) + zero_point, low, high)
 //
 // where float32(...) and the product are IEEE 754 single precision, each rounded half to even on its own, and rne(...)
-// rounds half to even to an integer. Four stages, one operation of the formula each; a sum may enter every clock.
+// rounds half to even to an integer. Stages 2 to 4, one operation of the formula each; a total may enter every clock.
 //
 // zero_point, low and high are values of the output type, low <= high; a bit more than a value's and a sign let them be
 // signed or not. No stage knows subnormals or infinities. A total other than 0 is at least 1, so that a normal
@@ -12,58 +12,35 @@
 // total but 0 there. Zero times infinity and a multiplier that is not a number have no integer to round to: the
 // value is then any within the bounds.
 module sa_requantize_float32_rne #(
-    parameter int ACCUMULATOR_BITS = 32,  // 8 to 64
-    parameter int BIAS_BITS = 32,
-    parameter int VALUE_BITS = 8,  // 1 to 16
-    parameter bit SATURATE = 1'b0
+    parameter int TOTAL_BITS = 32,  // 8 to 64
+    parameter int VALUE_BITS = 8  // 1 to 16
 ) (
-    input  wire                               clk,
-    // Into stage 1.
-    input  wire signed [ACCUMULATOR_BITS-1:0] sum,
-    input  wire signed [       BIAS_BITS-1:0] bias,
-    input  wire        [                31:0] multiplier,
-    // Into stage 4, three clocks later: one delay line serves all lanes.
-    input  wire signed [        VALUE_BITS:0] zero_point,
-    input  wire signed [        VALUE_BITS:0] low,
-    input  wire signed [        VALUE_BITS:0] high,
+    input  wire                         clk,
+    // Into stage 2.
+    input  wire signed [TOTAL_BITS-1:0] total,
+    input  wire        [          31:0] multiplier,
+    // Into stage 4, two clocks later: one delay line serves all lanes.
+    input  wire signed [  VALUE_BITS:0] zero_point,
+    input  wire signed [  VALUE_BITS:0] low,
+    input  wire signed [  VALUE_BITS:0] high,
     // Out of stage 4.
-    output logic       [      VALUE_BITS-1:0] value,
-    output logic                              overflow
+    output logic       [VALUE_BITS-1:0] value
 );
-    // -------------------------------------------------------------------------------- 1. total = narrow(sum + bias)
-
-    localparam int EXACT_BITS = (ACCUMULATOR_BITS > BIAS_BITS ? ACCUMULATOR_BITS : BIAS_BITS) + 1;
-
-    wire signed [EXACT_BITS-1:0] exact = EXACT_BITS'(sum) + EXACT_BITS'(bias);
-    wire signed [ACCUMULATOR_BITS-1:0] wrapped = exact[ACCUMULATOR_BITS-1:0];
-    wire negative = exact[EXACT_BITS-1];
-    wire fits = exact == EXACT_BITS'(wrapped);
-
-    logic signed [ACCUMULATOR_BITS-1:0] total;
-    logic [31:0] multiplier_1;
-    logic overflow_1;
-
-    always_ff @(posedge clk) begin
-        total <= SATURATE && !fits ? {negative, {(ACCUMULATOR_BITS - 1) {!negative}}} : wrapped;
-        multiplier_1 <= multiplier;
-        overflow_1 <= !fits;
-    end
-
     // ------------------------------------------------------------------------------------ 2. total_float32 = total
 
     localparam int ONE = 127;  // the exponent of 1.0
 
     // The magnitude is shifted up until its leading one is on top: 24 bits of significand, and at least two below them
     // to round by.
-    localparam int NORMAL_BITS = ACCUMULATOR_BITS > 26 ? ACCUMULATOR_BITS : 26;
+    localparam int NORMAL_BITS = TOTAL_BITS > 26 ? TOTAL_BITS : 26;
     localparam int SHIFT_BITS = $clog2(NORMAL_BITS);
 
-    wire [ACCUMULATOR_BITS-1:0] magnitude = total < 0 ? -total : total;
+    wire [TOTAL_BITS-1:0] magnitude = total < 0 ? -total : total;
     logic [NORMAL_BITS-1:0] normal;
     logic [SHIFT_BITS-1:0] shift;
 
     always_comb begin
-        normal = NORMAL_BITS'(magnitude) << (NORMAL_BITS - ACCUMULATOR_BITS);
+        normal = NORMAL_BITS'(magnitude) << (NORMAL_BITS - TOTAL_BITS);
         shift = '0;
         for (int place = SHIFT_BITS - 1; place >= 0; place--) begin
             if (normal >> (NORMAL_BITS - (1 << place)) == 0) begin
@@ -73,20 +50,18 @@ module sa_requantize_float32_rne #(
         end
     end
 
-    wire [7:0] total_exponent = 8'(ONE + ACCUMULATOR_BITS - 1) - 8'(shift);
+    wire [7:0] total_exponent = 8'(ONE + TOTAL_BITS - 1) - 8'(shift);
     wire [22:0] total_fraction = normal[NORMAL_BITS-2-:23];
     wire total_up = normal[NORMAL_BITS-25] && (total_fraction[0] || normal[NORMAL_BITS-26:0] != 0);
 
     logic [31:0] total_float32;
     logic [31:0] multiplier_2;
-    logic overflow_2;
 
     // Exponent and fraction are rounded up as one number: a fraction of ones carries into the exponent, as it should.
     always_ff @(posedge clk) begin
         total_float32[31] <= total < 0;
         total_float32[30:0] <= magnitude == 0 ? '0 : {total_exponent, total_fraction} + 31'(total_up);
-        multiplier_2 <= multiplier_1;
-        overflow_2 <= overflow_1;
+        multiplier_2 <= multiplier;
     end
 
     // --------------------------------------------------------------------- 3. product = total_float32 * multiplier
@@ -106,12 +81,10 @@ module sa_requantize_float32_rne #(
 
     logic product_sign;
     logic [31:0] product;
-    logic overflow_3;
 
     always_ff @(posedge clk) begin
         product_sign <= total_float32[31] ^ multiplier_2[31];
         product <= exponent_a == 0 ? '0 : {product_exponent, product_fraction} + 32'(product_up);
-        overflow_3 <= overflow_2;
     end
 
     // ------------------------------------------------------ 4. value = clamp(rne(product) + zero_point, low, high)
@@ -135,8 +108,5 @@ module sa_requantize_float32_rne #(
     wire signed [SUM_BITS-1:0] shifted = rounded + SUM_BITS'(zero_point);
     wire signed [SUM_BITS-1:0] raised = shifted < SUM_BITS'(low) ? SUM_BITS'(low) : shifted;
 
-    always_ff @(posedge clk) begin
-        value <= raised > SUM_BITS'(high) ? high[VALUE_BITS-1:0] : raised[VALUE_BITS-1:0];
-        overflow <= overflow_3;
-    end
+    always_ff @(posedge clk) value <= raised > SUM_BITS'(high) ? high[VALUE_BITS-1:0] : raised[VALUE_BITS-1:0];
 endmodule

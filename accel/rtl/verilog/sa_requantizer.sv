@@ -1,13 +1,15 @@
 // The requantizer of the vector unit: LANES sums become LANES output integers, four clocks later; a new set of them
 // may enter every clock, settings and all. Lane i has the i-th field of every flat port.
 //
-// A scale is a float32 number, or a shift and a factor; ROUNDING and TWICE are those of sa_requantize_fixed_point.
+// A bias joins its sum as wide as the accumulators; the total saturates to TOTAL_BITS. A scale is a float32 number, or a
+// shift and a factor; ROUNDING and TWICE are those of sa_requantize_fixed_point.
 //
 // Where a set is not full, the sums and biases of the lanes left over are 0, so that they do not overflow.
 module sa_requantizer #(
     parameter int LANES = 4,
     parameter int ACCUMULATOR_BITS = 32,
     parameter int BIAS_BITS = 32,
+    parameter int TOTAL_BITS = ACCUMULATOR_BITS,
     parameter int SCALE_BITS = 32,
     parameter int VALUE_BITS = 8,
     parameter bit SATURATE = 1'b0,
@@ -26,10 +28,12 @@ module sa_requantizer #(
     input  wire  signed [VALUE_BITS:0]         high,
     output wire                                valid_out,
     output wire  [LANES*VALUE_BITS-1:0]        values,
-    output logic [$clog2(LANES+1)-1:0]         overflows      // lanes whose sum and bias did not fit
+    // Sums that did not fit with their bias, and totals that did not fit TOTAL_BITS.
+    output wire  [$clog2(2*LANES+1)-1:0]       overflows
 );
     localparam int STAGES = 4;
     localparam int SETTING_BITS = VALUE_BITS + 1;
+    localparam int COUNT_BITS = $clog2(2 * LANES + 1);
 
     logic [STAGES-1:0] valid;
     always_ff @(posedge clk) begin
@@ -48,53 +52,45 @@ module sa_requantizer #(
         .out({zero_point_3, low_3, high_3})
     );
 
-    wire [LANES-1:0] overflow;
+    wire [2*LANES-1:0] lost;
     genvar i;
     generate
         for (i = 0; i < LANES; i = i + 1) begin : g_lane
-            if (FLOAT32) begin : g_float32
-                sa_requantize_float32_rne #(
-                    .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
-                    .BIAS_BITS       (BIAS_BITS),
-                    .VALUE_BITS      (VALUE_BITS),
-                    .SATURATE        (SATURATE)
-                ) lane (
-                    .clk       (clk),
-                    .sum       (sums[i*ACCUMULATOR_BITS+:ACCUMULATOR_BITS]),
-                    .bias      (biases[i*BIAS_BITS+:BIAS_BITS]),
-                    .multiplier(scales[i*SCALE_BITS+:SCALE_BITS]),
-                    .zero_point(zero_point_3),
-                    .low       (low_3),
-                    .high      (high_3),
-                    .value     (values[i*VALUE_BITS+:VALUE_BITS]),
-                    .overflow  (overflow[i])
-                );
-            end else begin : g_fixed_point
-                sa_requantize_fixed_point #(
-                    .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
-                    .BIAS_BITS       (BIAS_BITS),
-                    .SCALE_BITS      (SCALE_BITS),
-                    .VALUE_BITS      (VALUE_BITS),
-                    .SATURATE        (SATURATE),
-                    .ROUNDING        (ROUNDING),
-                    .TWICE           (TWICE)
-                ) lane (
-                    .clk       (clk),
-                    .sum       (sums[i*ACCUMULATOR_BITS+:ACCUMULATOR_BITS]),
-                    .bias      (biases[i*BIAS_BITS+:BIAS_BITS]),
-                    .scale     (scales[i*SCALE_BITS+:SCALE_BITS]),
-                    .zero_point(zero_point_3),
-                    .low       (low_3),
-                    .high      (high_3),
-                    .value     (values[i*VALUE_BITS+:VALUE_BITS]),
-                    .overflow  (overflow[i])
-                );
-            end
+            sa_requantizer_lane #(
+                .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
+                .BIAS_BITS       (BIAS_BITS),
+                .TOTAL_BITS      (TOTAL_BITS),
+                .SCALE_BITS      (SCALE_BITS),
+                .VALUE_BITS      (VALUE_BITS),
+                .SATURATE        (SATURATE),
+                .FLOAT32         (FLOAT32),
+                .ROUNDING        (ROUNDING),
+                .TWICE           (TWICE)
+            ) lane (
+                .clk       (clk),
+                .sum       (sums[i*ACCUMULATOR_BITS+:ACCUMULATOR_BITS]),
+                .bias      (biases[i*BIAS_BITS+:BIAS_BITS]),
+                .scale     (scales[i*SCALE_BITS+:SCALE_BITS]),
+                .zero_point(zero_point_3),
+                .low       (low_3),
+                .high      (high_3),
+                .value     (values[i*VALUE_BITS+:VALUE_BITS]),
+                .overflows (lost[2*i+:2])
+            );
         end
     endgenerate
 
+    logic [COUNT_BITS-1:0] all_lost;
     always_comb begin
-        overflows = '0;
-        for (int j = 0; j < LANES; j++) overflows = overflows + $bits(overflows)'(overflow[j]);
+        all_lost = '0;
+        for (int j = 0; j < LANES; j++) all_lost = all_lost + COUNT_BITS'(lost[2*j+:2]);
     end
+    sa_delay #(
+        .BITS  (COUNT_BITS),
+        .CYCLES(STAGES - 1)
+    ) lost_until_out (
+        .clk(clk),
+        .in (all_lost),
+        .out(overflows)
+    );
 endmodule
