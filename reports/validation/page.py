@@ -29,9 +29,9 @@ with the package as it is and leaves NAME.md, NAME.json and a picture. Published
 their sources. Machines are described once, from what their authors say, and what they do not say is an assumption that
 the page states: nothing is fitted to a row. Deviations are therefore results too, and each page explains its own.
 
-Networks are made under `build/networks` when they are first needed, or taken from `--networks FOLDER`, which holds them
-as `accel networks make resnet50 --out FOLDER/resnet50` leaves them. Two pages run another tool, which comes with an
-extra of its own: `pip install -e '.[scale-sim]'` and `pip install -e '.[zigzag]'`.
+Networks are made under `build/networks` when they are first needed, or taken from `--networks FOLDER`, which holds
+them as `accel networks make resnet50 --out FOLDER/resnet50` leaves them. Two pages run another tool, which comes with
+an extra of its own: `pip install -e '.[scale-sim]'` and `pip install -e '.[zigzag]'`.
 """
 
 
