@@ -21,13 +21,18 @@ def options(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def gallery(name: str, folder: Path) -> accel.Network:
+def gallery_file(name: str, folder: Path) -> Path:
     """The int8 form of a network of the gallery, made if it is not there."""
     path = folder / name / "int8.onnx"
     if not path.exists():
         print(f"making {name}", file=sys.stderr)
         make(name, folder / name)
-    return accel.load_network(path)
+    return path
+
+
+def gallery(name: str, folder: Path) -> accel.Network:
+    """The same, loaded."""
+    return accel.load_network(gallery_file(name, folder))
 
 
 @dataclass(frozen=True, slots=True)
