@@ -4,18 +4,20 @@ A register is written when a value arrives; bubbles cost nothing. Operands trave
 all rows of their column, and partial sums through all rows, used or not. The triangles of skew and de-skew registers
 and the registers of the machine's latencies count like the rest. They are the registers that ``accel.sim.activity``
 lists and finds toggling, in closed form.
+
+The formulas work on whole numbers and, element by element, on arrays of them: the sizes of many tiles at once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import ceil
 
 from accel.arch.multiplier import Step
 from accel.arch.spec import ArraySpec, Dataflow, Machine
 from accel.arch.timing import ArrayTiming
-from accel.mapping.mapping import ArrayTile, cut
+from accel.mapping.mapping import Size, TileSizes, blocks, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,18 @@ class OperandBits:
 
 
 def array_actions(
-    machine: Machine, dataflow: Dataflow, tile: ArrayTile, first: bool, stored: OperandBits, step: Step
+    machine: Machine,
+    dataflow: Dataflow,
+    tile: TileSizes,
+    first: bool,
+    stored: OperandBits,
+    step: Step,
+    groups_at_once: int = 1,
 ) -> Counter[str]:
     """Actions of one Compute instruction, by the field names of ``accel.result.Actions``.
+
+    Zeros that keep groups apart that are in the array at once lie in no buffer, but travel to their PEs like weights;
+    what is multiplied by them counts no more than what passes PEs that no weight is for.
 
     Operands that go through in passes are read again in each, a digit at a time, and all passes but the first add to
     what the accumulators hold.
@@ -37,8 +48,8 @@ def array_actions(
     if step.passes:
         digits = OperandBits(min(stored.weight, step.weight_bits), min(stored.activation, step.activation_bits))
         whole = replace(step, passes=())
-        counts = array_actions(machine, dataflow, tile, first, digits, whole)
-        again = array_actions(machine, dataflow, tile, False, digits, whole)
+        counts = array_actions(machine, dataflow, tile, first, digits, whole, groups_at_once)
+        again = array_actions(machine, dataflow, tile, False, digits, whole, groups_at_once)
         for _ in step.passes[1:]:
             counts.update(again)
         counts["macs"] //= step.turns
@@ -46,9 +57,14 @@ def array_actions(
     if dataflow == "output_stationary":
         counts = _results_stay(machine, tile, stored, step)
     else:
-        counts = _operand_stays(machine, dataflow, tile, stored, step)
+        counts = Counter()
+        for block in blocks(tile, groups_at_once):
+            counts.update(_operand_stays(machine, dataflow, block, stored, step))
+        if groups_at_once > 1:
+            weights = tile.groups * tile.channels * tile.depth
+            counts["weight_buffer_read_bytes"] = _size_bytes(weights, stored.weight)
     sums = tile.groups * tile.pixels * tile.channels
-    along_k = 1 if dataflow == "output_stationary" else ceil(tile.depth / (machine.array.rows * step.products))
+    along_k = 1 if dataflow == "output_stationary" else parts(tile.depth, machine.array.rows * step.products)
     adds = sums * along_k
     counts["macs"] = sums * tile.depth
     counts["multiplier_operations"] = counts["macs"] * step.operations
@@ -62,15 +78,15 @@ def array_actions(
     return counts
 
 
-def _steps_along_k(machine: Machine, dataflow: Dataflow, depth: int, step: Step) -> int:
+def _steps_along_k(machine: Machine, dataflow: Dataflow, depth: Size, step: Step) -> Size:
     """Additions to a PE's sum for one result: a PE takes ``step.products`` neighbours, the last one of a fold fewer."""
     if dataflow == "output_stationary":
-        return ceil(depth / step.products)
-    return sum(ceil(used / step.products) for used in _lengths(depth, machine.array.rows * step.products))
+        return parts(depth, step.products)
+    return _over_folds(depth, machine.array.rows * step.products, lambda used: parts(used, step.products))
 
 
 def _operand_stays(
-    machine: Machine, dataflow: Dataflow, tile: ArrayTile, stored: OperandBits, step: Step
+    machine: Machine, dataflow: Dataflow, tile: TileSizes, stored: OperandBits, step: Step
 ) -> Counter[str]:
     array, timing = machine.array, ArrayTiming.of(machine.array, dataflow)
     rows, columns = timing.rows, timing.columns
@@ -81,18 +97,27 @@ def _operand_stays(
     if not weights_stay:
         held_bits, moving_bits = moving_bits, held_bits
         across, stream = stream, across
-    row_folds, column_folds = _lengths(tile.depth, rows * step.products), _lengths(across, columns)
-    moved = sums = 0
-    for used in row_folds:
-        moved += len(column_folds) * stream * _enter(array, used, right * columns, down, step.products)
+    row_places = rows * step.products
+    row_folds, column_folds = parts(tile.depth, row_places), parts(across, columns)
+    moved = (
+        stream
+        * column_folds
+        * _over_folds(tile.depth, row_places, lambda used: _enter(array, used, right * columns, down, step.products))
+    )
     # Behind the wave, operands enter skewed, keep its pace, and are copied where they stay.
     way, skew, kept = (down * rows, right, 1) if timing.overlapped else (rows, 0, 0)
-    held = tile.depth * sum(_enter(array, wide, way + kept, skew) for wide in column_folds)
-    for wide in column_folds:
-        through = wide * (down * rows + array.output_latency_cycles) + right * _waiting(wide, columns)
-        sums += len(row_folds) * stream * through
+    held = tile.depth * _over_folds(across, columns, lambda wide: _enter(array, wide, way + kept, skew))
+    sums = (
+        stream
+        * row_folds
+        * _over_folds(
+            across,
+            columns,
+            lambda wide: wide * (down * rows + array.output_latency_cycles) + right * _waiting(wide, columns),
+        )
+    )
     held_reads = across * tile.depth
-    moving_reads = len(column_folds) * stream * tile.depth
+    moving_reads = column_folds * stream * tile.depth
     weight_reads, activation_reads = (held_reads, moving_reads) if weights_stay else (moving_reads, held_reads)
     return Counter(
         operand_register_bits=tile.groups * (held * held_bits + moved * moving_bits),
@@ -102,38 +127,43 @@ def _operand_stays(
     )
 
 
-def _results_stay(machine: Machine, tile: ArrayTile, stored: OperandBits, step: Step) -> Counter[str]:
+def _results_stay(machine: Machine, tile: TileSizes, stored: OperandBits, step: Step) -> Counter[str]:
     array, timing = machine.array, ArrayTiming.of(machine.array, "output_stationary")
     down, right = timing.row_step_cycles, timing.column_step_cycles
-    row_folds, column_folds = _lengths(tile.pixels, timing.rows), _lengths(tile.channels, timing.columns)
-    activations = sum(_enter(array, used, right * timing.columns, down) for used in row_folds)
-    weights = sum(_enter(array, used, down * timing.rows, right) for used in column_folds)
+    rows, columns = timing.rows, timing.columns
+    row_folds, column_folds = parts(tile.pixels, rows), parts(tile.channels, columns)
+    activations = _over_folds(tile.pixels, rows, lambda used: _enter(array, used, right * columns, down))
+    weights = _over_folds(tile.channels, columns, lambda used: _enter(array, used, down * rows, right))
     operand_bits = tile.depth * (
-        activations * len(column_folds) * step.activation_bits + weights * len(row_folds) * step.weight_bits
+        activations * column_folds * step.activation_bits + weights * row_folds * step.weight_bits
     )
-    sums = tile.pixels * tile.channels * ceil(tile.depth / step.products) * (1 + array.accumulate_latency_cycles)
+    sums = tile.pixels * tile.channels * parts(tile.depth, step.products) * (1 + array.accumulate_latency_cycles)
     sums += tile.pixels * tile.channels * array.output_latency_cycles
-    sums += sum(_leaving(timing, height, width) for height in row_folds for width in column_folds)
+    sums += _over_folds(
+        tile.pixels,
+        rows,
+        lambda height: _over_folds(tile.channels, columns, lambda width: _leaving(timing, height, width)),
+    )
     return Counter(
         operand_register_bits=tile.groups * operand_bits,
         sum_register_bits=tile.groups * sums * machine.pe.partial_sum_bits,
-        weight_buffer_read_bytes=_size_bytes(tile.groups * tile.depth * tile.channels * len(row_folds), stored.weight),
+        weight_buffer_read_bytes=_size_bytes(tile.groups * tile.depth * tile.channels * row_folds, stored.weight),
         activation_buffer_read_bytes=_size_bytes(
-            tile.groups * tile.depth * tile.pixels * len(column_folds), stored.activation
+            tile.groups * tile.depth * tile.pixels * column_folds, stored.activation
         ),
     )
 
 
-def _enter(array: ArraySpec, lanes: int, way: int, skew: int, side_by_side: int = 1) -> int:
+def _enter(array: ArraySpec, lanes: Size, way: int, skew: int, side_by_side: int = 1) -> Size:
     """Registers that an operand in each of ``lanes`` passes: those in front of the array, and a ``way`` through it.
 
     ``side_by_side`` lanes belong to one row (or column), and are skewed alike.
     """
-    rows, rest = divmod(lanes, side_by_side)
+    rows, rest = lanes // side_by_side, lanes % side_by_side
     return lanes * (array.input_latency_cycles + way) + skew * (side_by_side * _triangle(rows) + rest * rows)
 
 
-def _leaving(timing: ArrayTiming, height: int, width: int) -> int:
+def _leaving(timing: ArrayTiming, height: Size, width: Size) -> Size:
     """Registers that ``height`` x ``width`` results of a fold pass from where they were summed up to where all are out.
 
     Behind the wave they are captured in shadow registers, leave through those of the PEs on their way and the hops
@@ -154,19 +184,21 @@ def _leaving(timing: ArrayTiming, height: int, width: int) -> int:
     return height * width + (rows_wait if timing.shift_out == "down" else columns_wait)
 
 
-def _waiting(used: int, places: int) -> int:
+def _waiting(used: Size, places: int) -> Size:
     """How many places lie behind each of the first ``used`` of them, all together."""
     return used * (places - 1) - _triangle(used)
 
 
-def _lengths(size: int, step: int) -> list[int]:
-    return [high - low for low, high in cut(size, step)]
+def _over_folds(size: Size, step: int, count: Callable[[Size], Size]) -> Size:
+    """The sum of ``count`` over the stretches of ``step`` that ``size`` is cut into, the last one perhaps shorter."""
+    rest = size % step
+    return size // step * count(step) + (rest > 0) * count(rest)
 
 
-def _triangle(count: int) -> int:
+def _triangle(count: Size) -> Size:
     """0 + 1 + ... + (count - 1)."""
     return count * (count - 1) // 2
 
 
-def _size_bytes(elements: int, bits: int) -> int:
+def _size_bytes(elements: Size, bits: int) -> Size:
     return -(-elements * bits // 8)

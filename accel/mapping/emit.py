@@ -206,10 +206,10 @@ class _Emitter:
         if actions is None:
             stored = OperandBits(op.weight_bits, self.flow.tensors[op.reads[0].tensor].bits)
             actions = self.shape_actions[shape] = array_actions(
-                self.machine, mapping.dataflow, tile, first, stored, step
+                self.machine, mapping.dataflow, tile, first, stored, step, mapping.groups_at_once
             )
         self.actions.update(actions)
-        folds, stream = fold_shape(mapping.dataflow, tile, self.machine.array, step)
+        folds, stream = fold_shape(mapping.dataflow, tile, self.machine.array, step, mapping.groups_at_once)
         port_cycles, port = self._port(actions)
         compute = Compute(
             index=len(self.instructions),

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, prod
+from math import prod
+from typing import Any, Protocol
 
 from accel.arch.multiplier import Step
 from accel.arch.spec import ArraySpec, Dataflow, Machine
 from accel.flow.ir import FlowOp, Range
 from accel.graph.ir import Conv, Linear, Tensor
+
+Size = Any
+"""A whole number, or an array of them: formulas for one tile serve for many at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,17 @@ class ArrayMapping:
     k: int
     outer: str
     """``pixels``: for each pixel tile all channel tiles; ``channels``: for each channel tile all pixel tiles."""
+    groups_at_once: int = 1
+    """Where weights stay: convolution groups that lie side by side in one fold, each in rows and columns of its own.
+
+    The PEs where a group's rows meet another one's columns hold zeros.
+    """
 
     def __str__(self) -> str:
         short = "".join(word[0] for word in self.dataflow.split("_"))
         tile = " ".join(f"{name}{getattr(self, name)}" for name in ("g", "b", "oh", "ow", "n", "k"))
-        return f"{short} {tile} {self.outer} outer"
+        beside = f" {self.groups_at_once} groups at once" if self.groups_at_once > 1 else ""
+        return f"{short} {tile} {self.outer} outer{beside}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,64 @@ class VectorMapping:
 
     def __str__(self) -> str:
         return f"vector b{self.b} c{self.c} h{self.h} w{self.w}"
+
+
+class TileSizes(Protocol):
+    """What a tile is to the array: a matrix product for each of its groups."""
+
+    @property
+    def groups(self) -> Size: ...  # noqa: D102
+    @property
+    def pixels(self) -> Size: ...  # noqa: D102
+    @property
+    def channels(self) -> Size: ...  # noqa: D102
+    @property
+    def depth(self) -> Size: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Groups of a tile side by side, as one matrix product; ``groups`` of such blocks."""
+
+    groups: Size
+    pixels: Size
+    channels: Size
+    depth: Size
+
+
+def blocks(tile: TileSizes, groups_at_once: int) -> tuple[TileSizes, ...]:
+    """What the array sees of a tile: matrix products that are block diagonal, and a narrower one for groups left over.
+
+    Examples
+    --------
+    >>> blocks(Block(groups=32, pixels=49, channels=1, depth=9), groups_at_once=3)
+    (Block(groups=10, pixels=49, channels=3, depth=27), Block(groups=1, pixels=49, channels=2, depth=18))
+    """
+    if groups_at_once == 1:
+        return (tile,)
+    rest = tile.groups % groups_at_once
+    wide, narrow = (
+        Block(groups, tile.pixels, beside * tile.channels, beside * tile.depth)
+        for groups, beside in ((tile.groups // groups_at_once, groups_at_once), ((rest > 0) * 1, rest))
+    )
+    return wide, narrow
+
+
+def in_the_array(tile: TileSizes, groups_at_once: int) -> Block:
+    """A tile as equal matrix products, groups that are not there included."""
+    return Block(
+        parts(tile.groups, groups_at_once), tile.pixels, groups_at_once * tile.channels, groups_at_once * tile.depth
+    )
+
+
+def most_groups_at_once(op: FlowOp, machine: Machine, step: Step) -> int:
+    """How many groups of a nest fit side by side where weights stay; 1 where weights of -1 and +1 have no zero."""
+    assert isinstance(op.body, Conv | Linear)
+    if op.body.weight.qtype.bipolar:
+        return 1
+    size = op.sizes
+    rows = machine.array.rows * step.products // (size["c"] * size["kh"] * size["kw"])
+    return max(1, min(size["g"], rows, machine.array.columns // size["n"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +189,11 @@ def array_tiles(op: FlowOp, mapping: ArrayMapping) -> Iterator[tuple[ArrayTile, 
                 yield ArrayTile(g, b, oh, ow, n, k), k[0] == 0, k[1] == depth
 
 
+def parts(size: Size, step: Size) -> Size:
+    """Into how many parts ``cut`` cuts."""
+    return -(-size // step)
+
+
 def k_tiles(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[list[Range]]:
     """The stretches of the reduction that one fold adds up, tile by tile, in the order in which they are added.
 
@@ -150,17 +223,20 @@ def vector_tiles(op: FlowOp, mapping: VectorMapping) -> Iterator[dict[str, Range
         yield dict(zip("bchw", ranges, strict=True)) | window
 
 
-def fold_shape(dataflow: str, tile: ArrayTile, array: ArraySpec, step: Step) -> tuple[int, int]:
+def fold_shape(
+    dataflow: str, tile: TileSizes, array: ArraySpec, step: Step, groups_at_once: int = 1
+) -> tuple[Size, Size]:
     """(number of folds, cycles for which each streams operands) of one tile.
 
     Weight stationary holds k x n and streams pixels; input stationary holds k x pixels and streams channels; output
     stationary holds pixels x n and streams k. A PE takes ``step.products`` neighbours along k at a time.
     """
-    along_k = ceil(tile.depth / step.products)
+    product = in_the_array(tile, groups_at_once)
+    along_k = parts(product.depth, step.products)
     down, across, stream = {
-        "weight_stationary": (along_k, tile.channels, tile.pixels),
-        "input_stationary": (along_k, tile.pixels, tile.channels),
-        "output_stationary": (tile.pixels, tile.channels, along_k),
+        "weight_stationary": (along_k, product.channels, product.pixels),
+        "input_stationary": (along_k, product.pixels, product.channels),
+        "output_stationary": (product.pixels, product.channels, along_k),
     }[dataflow]
-    folds = step.turns * tile.groups * ceil(down / array.rows) * ceil(across / array.columns)
+    folds = step.turns * product.groups * parts(down, array.rows) * parts(across, array.columns)
     return folds, stream * step.cycles

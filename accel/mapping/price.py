@@ -9,7 +9,7 @@ from math import ceil, prod
 from accel.arch.spec import BufferSpec, Machine
 from accel.arch.timing import ArrayTiming
 from accel.flow.ir import Access, Flow, FlowOp
-from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping, fold_shape, layer_step
+from accel.mapping.mapping import ArrayMapping, Block, VectorMapping, fold_shape, layer_step, most_groups_at_once
 from accel.mapping.vector_work import vector_work
 
 
@@ -60,6 +60,7 @@ class ArrayPrices:
         self.out_bytes = prod(op.write.shape) * out_bits / 8
         self.vector_cycles = prod(op.write.shape) / machine.vector.lanes * (1 + len(op.epilogue))
         self.step = layer_step(op, flow.tensors, machine)
+        self.most_groups_at_once = most_groups_at_once(op, machine, self.step)
         self.timings = {dataflow: ArrayTiming.of(machine.array, dataflow) for dataflow in machine.array.dataflow}
 
     def footprint(self, g: int, b: int, oh: int, ow: int, n: int, k: int) -> Footprint:
@@ -95,8 +96,11 @@ class ArrayPrices:
             "pixels": (channel_tiles * k_tiles <= weight_slots, True),
             "channels": (k_tiles <= weight_slots, pixel_tiles <= activation_slots),
         }
+        whole_groups = k == self.depth and n == size["n"]
+        beside = min(g, self.most_groups_at_once) if whole_groups else 1
         for dataflow, timing in self.timings.items():
-            compute = self._compute_cycles(tile, timing)
+            groups_at_once = beside if dataflow == "weight_stationary" else 1
+            compute = self._compute_cycles(tile, timing, groups_at_once)
             for outer, (weights_stay, activations_stay) in stay.items():
                 weight_reads = 1 if weights_stay else pixel_tiles
                 weight_loads = groups * channel_tiles * k_tiles * weight_reads
@@ -112,13 +116,15 @@ class ArrayPrices:
                     (activation_loads * latency + activation_cycles + compute) / activation_slots,
                     (outputs * latency + out_cycles + self.vector_cycles + compute) / accumulator_slots,
                 )
-                mapping = ArrayMapping(dataflow, g, b, oh, ow, n, k, outer)
+                mapping = ArrayMapping(dataflow, g, b, oh, ow, n, k, outer, groups_at_once)
                 yield Price(busiest + exposed, outputs * k_tiles), mapping
 
-    def _compute_cycles(self, tile: tuple[int, int, int, int, int, int], timing: ArrayTiming) -> int:
+    def _compute_cycles(
+        self, tile: tuple[int, int, int, int, int, int], timing: ArrayTiming, groups_at_once: int
+    ) -> int:
         """Array cycles of all tiles; tiles of equal size are counted together."""
         size, array = self.size, self.machine.array
-        _, b, oh, ow, n, k = tile
+        g, b, oh, ow, n, k = tile
         channel_sizes, k_sizes = _sizes(size["n"], n), _sizes(self.depth, k)
         total = 0
         for images, image_count in _sizes(size["b"], b):
@@ -127,9 +133,11 @@ class ArrayPrices:
                     count = image_count * row_count * column_count
                     for channels, channel_count in channel_sizes:
                         for depth, depth_count in k_sizes:
-                            ranges = ((0, size["g"]), (0, images), (0, rows), (0, columns), (0, channels), (0, depth))
-                            folds, stream = fold_shape(timing.dataflow, ArrayTile(*ranges), array, self.step)
-                            total += count * channel_count * depth_count * timing.issue_cycles(folds, stream)
+                            for groups, group_count in _sizes(size["g"], g):
+                                block = Block(groups, images * rows * columns, channels, depth)
+                                folds, stream = fold_shape(timing.dataflow, block, array, self.step, groups_at_once)
+                                times = count * channel_count * depth_count * group_count
+                                total += times * timing.issue_cycles(folds, stream)
         return total
 
 

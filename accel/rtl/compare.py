@@ -79,6 +79,9 @@ def _place_of_sum(
     place = stimulus.places[fold]
     bottom = row - place.row if design.output_stationary else array.rows - 1
     cycle = _cycle_of_result(design, response, fold, row - place.row if design.output_stationary else row)
+    beside = stimulus.tiles[tile].groups_at_once
+    within, channel = divmod(channel, stimulus.tiles[tile].shape[3] // beside)
+    group = group * beside + within
     text = (
         f"tile {tile}, fold {fold} ({len(folds)} add up), PE({bottom}, {column - place.column}), cycle {cycle}: "
         f"of group {group}, pixel {pixel}, channel {channel} the RTL has {values[0]}, the simulator {values[1]}"

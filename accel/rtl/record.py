@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accel.arch.timing import ArrayTiming
+from accel.flow.ir import Range
 from accel.mapping.program import Compute, Vector
 from accel.rtl.stimulus import Tile
 from accel.sim.memory import ActivationSlot
+from accel.sim.side_by_side import block_diagonal, side_by_side
 from accel.sim.simulate import Simulator
 
 Array = npt.NDArray[Any]
@@ -42,7 +45,7 @@ class LayerRecord:
     tiles: list[Tile] = field(default_factory=list)
     computes: list[Compute] = field(default_factory=list)
     sums: list[Array] = field(default_factory=list)
-    """After each tile: (groups, pixels, channels)."""
+    """After each tile: (groups, pixels, channels), groups that are in the array at once side by side."""
     requantized: list[Requantized] = field(default_factory=list)
     """Empty if the layer's output is float."""
     begins: list[int] = field(default_factory=list)
@@ -93,7 +96,7 @@ class Recorder:
         timeline, start = self.simulator.timeline, record.first_cycle
         record.tiles.append(self._tile(compute, image, weights, start))
         record.computes.append(compute)
-        record.sums.append(sums.copy())
+        record.sums.append(side_by_side(sums, self._groups_at_once(compute)).copy())
         record.begins.append(timeline.begin[compute.index] - start)
         record.consumed = timeline.consumed[compute.index] - start
         record.done = timeline.done[compute.index] - start
@@ -126,11 +129,14 @@ class Recorder:
 
     def _tile(self, compute: Compute, image: ActivationSlot, weights: Array, start: int) -> Tile:
         load_ready, stream_ready = ready_cycles(self.simulator, compute, start)
+        beside = self._groups_at_once(compute)
+        firsts = range(0, compute.tile.groups + beside, beside)
         return Tile(
             operands=tuple(
-                (self._activations(compute, group, image), self._weights(compute, group, weights))
-                for group in range(compute.tile.groups)
+                (self._activations(compute, groups, image), self._weights(compute, groups, weights))
+                for groups in pairwise(firsts)
             ),
+            groups_at_once=beside,
             first=compute.first,
             slot=compute.accumulator_slot,
             load_ready=load_ready,
@@ -138,17 +144,26 @@ class Recorder:
             stretch=self.simulator.timeline.stretch[compute.index],
         )
 
-    def _activations(self, compute: Compute, group: int, image: ActivationSlot) -> Array:
+    def _groups_at_once(self, compute: Compute) -> int:
+        return self.simulator.layers[compute.layer].groups_at_once
+
+    def _activations(self, compute: Compute, groups: Range, image: ActivationSlot) -> Array:
         tile = compute.tile
-        key = ("activations", tile.g[0] + group, tile.b, tile.oh, tile.ow, tile.k)
+        key = ("activations", tile.g[0] + groups[0], tile.b, tile.oh, tile.ow, tile.k)
         if key not in self.matrices:
             layer = self.simulator.layers[compute.layer]
-            self.matrices[key] = layer.activation_matrix(tile, group, image.parts[0], image.boxes[0])
+            self.matrices[key] = layer.activation_matrix(tile, groups, image.parts[0], image.boxes[0])
         return self.matrices[key]
 
-    def _weights(self, compute: Compute, group: int, weights: Array) -> Array:
+    def _weights(self, compute: Compute, groups: Range, weights: Array) -> Array:
         tile = compute.tile
-        return self.matrices.setdefault(("weights", tile.g[0] + group, tile.n, tile.k), weights[group])
+        key = ("weights", tile.g[0] + groups[0], tile.n, tile.k)
+        if key not in self.matrices:
+            there = weights[slice(*groups)]
+            missing = groups[1] - groups[0] - len(there)
+            whole = np.pad(there, ((0, missing), (0, 0), (0, 0))) if missing else there
+            self.matrices[key] = block_diagonal(whole, self.simulator.layers[compute.layer].op.sizes["c"])
+        return self.matrices[key]
 
 
 def first_cycle(simulator: Simulator, compute: Compute) -> int:

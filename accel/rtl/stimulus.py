@@ -43,6 +43,8 @@ class Tile:
     """Cycle in which everything else is."""
     stretch: int = 0
     """Cycles by which a buffer port too narrow for the tile slows it down."""
+    groups_at_once: int = 1
+    """That each of ``operands`` holds side by side."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from accel.arch.timing import ArrayTiming
 from accel.errors import AccelError
-from accel.mapping.mapping import ArrayMapping
+from accel.mapping.mapping import ArrayMapping, in_the_array
 from accel.mapping.program import Compute
 from accel.mapping.select import select_array_layers
 from accel.rtl.design import Design, check_pes, design_of
@@ -219,8 +219,8 @@ class WaveRecorder:
         computes = [i for i in program.instructions if isinstance(i, Compute) and i.layer == self.position]
         start = first_cycle(simulator, computes[0])
         for number, compute in enumerate(computes):
-            tile = compute.tile
-            shape = (tile.groups, tile.pixels, tile.depth, tile.channels)
+            product = in_the_array(compute.tile, simulator.layers[self.position].groups_at_once)
+            shape = (product.groups, product.pixels, product.depth, product.channels)
             self._places += fold_places(self._design, number, shape)
             ready, stretch = ready_cycles(simulator, compute, start), simulator.timeline.stretch[compute.index]
             plans += _plans(timing, compute.folds, compute.stream, ready, stretch)

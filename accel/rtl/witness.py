@@ -22,7 +22,7 @@ import numpy.typing as npt
 from accel.arch.spec import Dataflow, Machine
 from accel.errors import AccelError
 from accel.graph.ir import Conv, Linear
-from accel.mapping.mapping import ArrayMapping
+from accel.mapping.mapping import ArrayMapping, Block, in_the_array
 from accel.mapping.program import Compute, Program
 from accel.numerics.compare import mismatch
 from accel.rtl.build import Model, compile_model, model_of
@@ -33,6 +33,7 @@ from accel.rtl.record import LayerRecord, Recorder
 from accel.rtl.replay import Response, expected_stamps, replay
 from accel.rtl.requantize import RequantizerInput, requantize, requantizer_model
 from accel.rtl.stimulus import Int64Array, Stimulus, rows_needed, stimulus_of
+from accel.sim.side_by_side import apart
 from accel.sim.simulate import Simulator
 from accel.verification import Comparison, RtlCheck
 
@@ -120,18 +121,21 @@ def witness(
 def _designs(program: Program, machine: Machine, layers: Collection[int]) -> dict[Dataflow, Design]:
     """The designs that ``layers`` use, with counters and an accumulator buffer large enough for them."""
     computes: dict[Dataflow, list[Compute]] = {}
+    products: dict[Dataflow, list[Block]] = {}
     for instruction in program.instructions:
         if isinstance(instruction, Compute) and instruction.layer in layers:
             mapping = program.layers[instruction.layer].mapping
             assert isinstance(mapping, ArrayMapping)
             computes.setdefault(mapping.dataflow, []).append(instruction)
+            product = in_the_array(instruction.tile, mapping.groups_at_once)
+            products.setdefault(mapping.dataflow, []).append(product)
     designs = {}
     for dataflow, some in computes.items():
         plain = design_of(machine, dataflow)
         longest = max(compute.stream for compute in some)
         slots = max(compute.accumulator_slot for compute in some) + 1
         rows = slots * max(
-            rows_needed(plain, tile.groups, tile.pixels, tile.channels) for tile in (compute.tile for compute in some)
+            rows_needed(plain, product.groups, product.pixels, product.channels) for product in products[dataflow]
         )
         designs[dataflow] = design_of(machine, dataflow, longest, max(rows, 1 << plain.address_bits))
     return designs
@@ -195,7 +199,9 @@ class _Checker:
         assert isinstance(body, Conv | Linear)
         parts = record.requantized
         given = RequantizerInput(
-            sums=np.concatenate([response.sums[part.tile].reshape(-1) for part in parts]),
+            sums=np.concatenate(
+                [apart(response.sums[part.tile], layer.groups_at_once, len(part.values)).reshape(-1) for part in parts]
+            ),
             biases=np.concatenate([part.biases.reshape(-1) for part in parts]),
             scales=np.concatenate([part.scales.reshape(-1) for part in parts]),
             zero_point=made.zero_point,

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from accel.arch.multiplier import Step
 from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
-from accel.flow.ir import FlowOp, Region
+from accel.flow.ir import FlowOp, Range, Region
 from accel.graph.execute import bipolar_output
 from accel.graph.ir import Conv, Linear, Tensor
-from accel.mapping.mapping import ArrayMapping, ArrayTile, k_folds
+from accel.mapping.mapping import ArrayMapping, ArrayTile, cut, k_folds
 from accel.mapping.program import Compute, Layer
 from accel.numerics.digits import Digit
 from accel.numerics.encoding import IntArray
@@ -25,6 +25,7 @@ from accel.result import AccumulatorUse, Activity
 from accel.sim.activity import OperandWidths, tile_activity
 from accel.sim.array import LineLayout, Sums, compute_tile, moving_layout
 from accel.sim.im2col import Window, image_lines, image_matrix
+from accel.sim.side_by_side import apart, block_diagonal, side_by_side
 from accel.sim.vector import finish
 
 Array = npt.NDArray[Any]
@@ -69,6 +70,8 @@ class ArrayLayer:
     bits_safe: int
     safe: bool
     """No input can overflow any addition."""
+    groups_at_once: int = 1
+    """That lie side by side in the array."""
 
     @classmethod
     def of(cls, layer: Layer, tensors: dict[str, Tensor], machine: Machine) -> ArrayLayer:
@@ -110,6 +113,7 @@ class ArrayLayer:
             tensors=tensors,
             bits_safe=bits_safe,
             safe=safe_total <= pe.accumulator_bits and safe_folds <= pe.partial_sum_bits,
+            groups_at_once=mapping.groups_at_once,
         )
 
     def fresh_accumulators(self, tile: ArrayTile) -> Array:
@@ -139,21 +143,24 @@ class ArrayLayer:
             (groups, k, n) of the tile.
         """
         tile = compute.tile
-        for group in range(tile.groups):
+        wide = side_by_side(sums, self.groups_at_once)
+        for block, groups in enumerate(cut(tile.groups, self.groups_at_once)):
+            held_weights = block_diagonal(weights[slice(*groups)], self.op.sizes["c"])
+            accumulators = np.ascontiguousarray(wide[block, :, : held_weights.shape[1]])
             for number, turn in enumerate(self.step.passes or (None,)):
                 digit = None if turn is None else turn.activation
-                key = (group, digit, tile.k, tile.b, tile.oh, tile.ow)
+                key = (groups, digit, tile.k, tile.b, tile.oh, tile.ow)
                 if key not in streams:
-                    streams[key] = self._activation_operand(tile, group, image, box, digit)
-                activations, held = streams[key], weights[group] if turn is None else turn.weight.of(weights[group])
+                    streams[key] = self._activation_operand(tile, groups, image, box, digit)
+                activations, held = streams[key], held_weights if turn is None else turn.weight.of(held_weights)
                 if self.timing.dataflow == "input_stationary":
-                    activations, held = self._layout(tile).fill(held), activations
+                    activations, held = self._layout(tile, groups).fill(held), activations
                 counts = compute_tile(
                     self.timing,
                     self.sums,
                     activations,
                     held,
-                    sums[group],
+                    accumulators,
                     first=compute.first and number == 0,
                     safe=self.safe,
                     threads=_THREADS,
@@ -162,38 +169,54 @@ class ArrayLayer:
                 )
                 seen.overflows += counts.overflows
                 seen.pe_cycles_stepped += counts.pe_cycles_stepped
+            wide[block, :, : held_weights.shape[1]] = accumulators
             if seen.activity is not None:
-                seen.activity += self._toggles(tile, group, image, box, weights[group])
+                seen.activity += self._toggles(tile, groups, image, box, held_weights)
+        if wide is not sums:
+            sums[...] = apart(wide, self.groups_at_once, tile.groups)
 
     def _activation_operand(
-        self, tile: ArrayTile, group: int, image: IntArray, box: Region, digit: Digit | None
+        self, tile: ArrayTile, groups: Range, image: IntArray, box: Region, digit: Digit | None
     ) -> Array:
         """The tile's activations as the array takes them: lines that move right, or a (k, pixels) matrix that stays."""
-        part, window = self._channels_of(group, tile, image, box), self._window(tile, box)
+        part, window = self._channels_of(groups, tile, image, box), self._window(tile, box)
         if digit is not None:
             part, window = digit.of(part), replace(window, padding=digit.of(np.array(window.padding)).item())
+        k = _along(groups, tile)
         if self.timing.dataflow == "input_stationary":
-            return image_matrix(part, window, tile.k)
-        return image_lines(part, window, tile.k, self._layout(tile), self.timing.dataflow)
+            return image_matrix(part, window, k)
+        return image_lines(part, window, k, self._layout(tile, groups), self.timing.dataflow)
 
-    def _layout(self, tile: ArrayTile) -> LineLayout:
-        return moving_layout(self.timing, tile.pixels, tile.depth, tile.channels, self.step.products)
+    def _layout(self, tile: ArrayTile, groups: Range) -> LineLayout:
+        beside = groups[1] - groups[0]
+        return moving_layout(self.timing, tile.pixels, beside * tile.depth, beside * tile.channels, self.step.products)
 
-    def activation_matrix(self, tile: ArrayTile, group: int, image: IntArray, box: Region) -> IntArray:
-        """A group's activations of one tile as a matrix (k, pixels)."""
-        return image_matrix(self._channels_of(group, tile, image, box), self._window(tile, box), tile.k)
+    def activation_matrix(self, tile: ArrayTile, groups: Range, image: IntArray, box: Region) -> IntArray:
+        """Activations of the tile's groups ``groups``, side by side, as a matrix (k, pixels).
 
-    def _toggles(self, tile: ArrayTile, group: int, image: IntArray, box: Region, weights: IntArray) -> Activity:
-        """What the group's data makes of the array's registers."""
+        Zeros stand for groups behind the tile's last one.
+        """
+        part = self._channels_of((groups[0], min(groups[1], tile.groups)), tile, image, box)
+        missing = (groups[1] - groups[0]) * self.op.sizes["c"] - part.shape[1]
+        if missing:
+            part = np.pad(part, ((0, 0), (0, missing), (0, 0), (0, 0)))
+        return image_matrix(part, self._window(tile, box), _along(groups, tile))
+
+    def _toggles(self, tile: ArrayTile, groups: Range, image: IntArray, box: Region, weights: IntArray) -> Activity:
+        """What the groups' data makes of the array's registers.
+
+        Products with the zeros between groups never toggle, and are not counted as possible either.
+        """
         pe = self.machine.pe
-        activations = self.activation_matrix(tile, group, image, box)
+        activations = self.activation_matrix(tile, groups, image, box)
         widths = OperandWidths(activation=pe.activation.bits, weight=pe.weight.bits)
-        return tile_activity(self.machine.array, self.timing.dataflow, self.sums, widths, activations, weights)
+        seen = tile_activity(self.machine.array, self.timing.dataflow, self.sums, widths, activations, weights)
+        return replace(seen, product_bits_possible=seen.product_bits_possible // (groups[1] - groups[0]))
 
-    def _channels_of(self, group: int, tile: ArrayTile, image: IntArray, box: Region) -> IntArray:
+    def _channels_of(self, groups: Range, tile: ArrayTile, image: IntArray, box: Region) -> IntArray:
         channels = self.op.sizes["c"]
-        first = (tile.g[0] + group) * channels - box[1][0]
-        return image[:, first : first + channels]
+        first, last = ((tile.g[0] + group) * channels - box[1][0] for group in groups)
+        return image[:, first:last]
 
     def _window(self, tile: ArrayTile, box: Region) -> Window:
         body = self.op.body
@@ -266,6 +289,12 @@ class ArrayLayer:
     def accumulator_use(self, seen: Seen) -> AccumulatorUse:
         """How wide the sums of a run were."""
         return AccumulatorUse(bits_for(seen.low, seen.high), self.bits_safe, seen.overflows)
+
+
+def _along(groups: Range, tile: ArrayTile) -> Range:
+    """The reduction of groups side by side: of one, that of the tile; several share a tile only whole."""
+    beside = groups[1] - groups[0]
+    return beside * tile.k[0], beside * tile.k[1]
 
 
 def _rows_along_k(values: IntArray) -> IntArray:

@@ -60,6 +60,7 @@ ARRAYS: dict[str, dict[str, Any]] = {
         "pe": {"final_sum_bits": 15},
         "requantizer": "shared_exponent8",
     },
+    "narrow sums of groups side by side": {"rows": 28, "columns": 4, "accumulator_bits": 17, "overflow": "saturate"},
     "one column": {"rows": 3, "columns": 1, "array": {"short_folds": "serialized"}},
 }
 SYSTEMS = 4
@@ -84,7 +85,7 @@ def small_network(rng: random.Random) -> Builder:
 def test_programs_agree(name: str) -> None:
     """The array's waits come from the simulated system; when it begins and ends, and what it makes, is the RTL's."""
     rng = random.Random(name)
-    overflows = 0
+    overflows = beside = 0
     for _ in range(SYSTEMS):
         arch = machine(
             **ARRAYS[name],
@@ -108,7 +109,9 @@ def test_programs_agree(name: str) -> None:
             assert check.integers is not None
             assert check.stamps.elements == 3 * check.folds
             overflows += check.rtl_overflows
+        beside += sum(layer.mapping.groups_at_once > 1 for layer in program.layers if layer.op.on_array)
     assert (overflows > 0) == name.startswith("narrow")
+    assert (beside > 0) == name.endswith("side by side")
 
 
 @needs_verilator
