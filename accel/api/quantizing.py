@@ -107,7 +107,7 @@ def sensitivity(
     images
         Take only the first so many.
     arch
-        Estimates cycles and energy.
+        Estimates cycles and energy; scales are those that its requantizer has.
     bits
         Widths to try; all else has 8.
 
@@ -129,6 +129,7 @@ def allocate(
     images: int | None = None,
     bits: Sequence[int] = ALLOCATION_WIDTHS,
     first_last: int | None = None,
+    equal: bool = False,
     out: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -143,11 +144,13 @@ def allocate(
         ``latency=0.7x``: of the network at 8 bits; or in cycles, ``latency=2000000``. The same for ``energy`` (pJ),
         ``bops`` and ``memory`` (bits of weights).
     arch
-        Tells cycles and energy.
+        Tells cycles and energy; scales are those that its requantizer has.
     bits
         To choose from.
     first_last
         Bits of the first and the last layer, whatever the budget.
+    equal
+        A layer's weights and what it reads get the same bits.
     out, overwrite
         The YAML file to write, which ``quantize`` takes as ``layers``; and whether it may replace another.
 
@@ -159,11 +162,11 @@ def allocate(
     limit = Budget.parse(budget)
     subject = _float_subject(network, calibration, labels, images, arch)
     if out is None:
-        return allocate_bits(subject, limit, bits, first_last, progress)
+        return allocate_bits(subject, limit, bits, first_last, equal, progress)
     if out.is_dir():
         raise AccelError("this is a folder, not a file", str(out), "name the YAML file to write")
     with output_file(out, overwrite) as partial:
-        allocation = allocate_bits(subject, limit, bits, first_last, progress)
+        allocation = allocate_bits(subject, limit, bits, first_last, equal, progress)
         partial.write_text(allocation.to_yaml(), encoding="utf-8")
     return allocation
 

@@ -226,7 +226,7 @@ def sensitivity(
     """Show what each layer loses and saves when its weights, or what it reads, get fewer bits.
 
     One layer, operand and width at a time, with all else at 8 bits: SQNR of the network's output against the float
-    network's, accuracy, and, with --arch, cycles and energy.
+    network's, accuracy, and, with --arch, cycles and energy. Scales are those that the machine's requantizer has.
     """
     from accel import api
 
@@ -268,6 +268,9 @@ def allocate(
     first_last: Annotated[
         int | None, typer.Option("--first-last", metavar="BITS", help="Bits of the first and the last layer.")
     ] = None,
+    equal: Annotated[
+        bool, typer.Option("--equal", help="Give a layer's weights and what it reads the same bits.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="YAML", help="Write what 'accel quantize --bits' takes.")
     ] = None,
@@ -276,9 +279,9 @@ def allocate(
 ) -> None:
     """Choose bits by layer: an integer program over what each layer loses and what a machine saves.
 
-    Every group of layers that read one tensor is tried alone at every width; the program picks one for each, with the
+    Every layer's weights, and what it reads, are tried alone at every width; the program picks one for each, with the
     least noise at the network's output within the budget. Then the whole network is judged, beside the same bits
-    everywhere.
+    everywhere. Scales are those that the machine's requantizer has.
 
     Try: accel allocate digits-resnet8 --arch edge-32x32 --budget latency=0.8x --out layers.yaml
     """
@@ -288,7 +291,7 @@ def allocate(
     machine = None if arch is None else api.load_arch(arch)
     with progress_bar() as progress:
         allocation = api.allocate(
-            network, budget, machine, calibrate, labels, images, widths, first_last, out, overwrite, progress
+            network, budget, machine, calibrate, labels, images, widths, first_last, equal, out, overwrite, progress
         )
     if json:
         say(allocation.to_json() + "\n")
@@ -296,6 +299,8 @@ def allocate(
         from accel.report.allocation import allocation_tables
         from accel.report.console import open_console
 
+        for note in allocation.notes:
+            print(f"note: {note}", file=sys.stderr)
         say(allocation_tables(allocation, open_console().width))
     if out is not None:
         print(out, file=sys.stderr)

@@ -1,26 +1,32 @@
 """Bits by layer within a budget: an integer program over what each layer's bits lose and what they cost.
 
-Losses and costs are measured one group of layers at a time, all else at 8 bits, and taken to add up. The machine has
-the last word: if the allocation as a whole costs more than its parts, the program gets a smaller budget and tries
-again. The same bits everywhere, where they meet the budget and lose less, go before it.
+Losses and costs are measured apart, all else at 8 bits, and taken to add up. The machine has the last word: if the
+allocation as a whole costs more than its parts, the program gets a smaller budget and tries again. The same bits
+everywhere, or in both operands of every layer, go before it where they meet the budget and lose less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf, log10
 
 from accel.errors import AccelError
+from accel.graph.ir import Graph
 from accel.precision.budget import Budget
+from accel.precision.choices import Choice, Measure, Offer, choices
+from accel.precision.cost_laws import costs_of
 from accel.precision.integer_program import best_choices
 from accel.precision.quality import Judge
 from accel.precision.sensitivity import LEGAL_BITS, FloatSubject
 from accel.precision.variants import BASE_BITS, LayerWidths, Variants
+from accel.precision.what_if import Widths, with_widths
 from accel.precision.widths import check_widths
 from accel.studies.allocation import AllocatedLayer, Allocation, Candidate
+from accel.studies.cost_laws import Costs
 
 Progress = Callable[[str, int, int], None]
+Bits = Mapping[str, LayerWidths]
+"""By layer."""
 DEFAULT_WIDTHS = (8, 6, 4, 2)
 _ATTEMPTS = 20
 
@@ -30,6 +36,7 @@ def allocate(
     budget: Budget,
     widths: Sequence[int] = DEFAULT_WIDTHS,
     first_last: int | None = None,
+    equal: bool = False,
     progress: Progress | None = None,
 ) -> Allocation:
     """Choose bits for every layer.
@@ -37,9 +44,11 @@ def allocate(
     Parameters
     ----------
     widths
-        To choose from; a layer's weights and what it reads have the same, and so have layers that read one tensor.
+        To choose from, for weights and for what layers read; layers that read one tensor read it at the same bits.
     first_last
         Bits of the first and the last layer, whatever the budget; None: chosen as all others.
+    equal
+        A layer's weights and what it reads get the same bits.
 
     Raises
     ------
@@ -53,144 +62,178 @@ def allocate(
     if budget.needs_machine and subject.machine is None:
         raise AccelError(f"--budget limits the {budget.quantity}, which only a machine has", "", "add --arch")
     search = _Search(subject, budget, progress or (lambda text, done, total: None))
-    items = search.items(widths, first_last)
-    chosen, allocated = search.solve(items)
-    got = _together(chosen)
     layers = search.variants.layers
-    uniform = [
-        search.candidate(f"{bits} bits", dict.fromkeys(layers, LayerWidths(bits, bits)))
-        for bits in dict.fromkeys((BASE_BITS, *widths))
-    ]
+    ends = {} if first_last is None else {layers[0]: first_last, layers[-1]: first_last}
+    found = search.solve([Offer(widths, ends, same) for same in ((True,) if equal else (False, True))])
+    same_bits = {f"{bits} bits": dict.fromkeys(layers, LayerWidths(bits, bits)) for bits in (BASE_BITS, *widths)}
+    uniform = [search.candidate(name, bits) for name, bits in same_bits.items() if not search.problem(bits)]
     return Allocation(
         network=subject.name,
         machine="" if subject.machine is None else subject.machine.name,
         images=len(subject.images),
+        requantizer=subject.requantizer,
         budget=budget.text,
         cost=budget.field,
         limit=search.limit,
+        notes=tuple(search.notes),
         widths=tuple(widths),
         float_top1=search.judge.float_top1,
-        predicted_sqnr_db=_decibels(search.base_noise + sum(option.loss for option in chosen)),
-        allocated=allocated,
+        predicted_sqnr_db=_decibels(search.predicted_noise(found)),
+        allocated=search.candidate("allocated", found),
         uniform=tuple(uniform),
-        layers=tuple(AllocatedLayer(name, got[name].weights, got[name].activations) for name in layers),
+        layers=tuple(AllocatedLayer(name, found[name].weights, found[name].activations) for name in layers),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Option:
-    """Bits for a group of layers that go together."""
-
-    widths: Mapping[str, LayerWidths]
-    loss: float
-    """Noise / signal that it adds at the network's output."""
-    cost: float
-    """What it spends more than the base, in the budget's unit."""
-
-
 class _Search:
-    """Everything that is measured, and the choice among it."""
+    """Everything that is measured, once, and the choice among it."""
 
     def __init__(self, subject: FloatSubject, budget: Budget, report: Progress) -> None:
         self.subject, self.budget, self.report = subject, budget, report
-        self.variants = Variants(subject.path, subject.images, subject.where, report)
+        self.variants = Variants(subject.path, subject.images, subject.where, subject.requantizer, report)
+        self.groups = self.variants.readers_together()
         report("float network and base", 0, 0)
         self.judge = Judge(subject.path, self.variants.base, subject.images, subject.labels, subject.requantizer)
-        self.base = self.candidate("base", {})
-        self.base_noise = _noise(self.base)
-        self.limit = budget.limit(self.base.costs)
+        self.left_out: dict[str, str] = {}
+        self._alone: dict[tuple[tuple[str, LayerWidths], ...], Choice] = {}
+        self._layer_costs: dict[LayerWidths, dict[str, float]] = {}
+        base = self.candidate("base", {})
+        self.base_noise, self.base_costs = _noise(base), base.costs
+        self.limit = budget.limit(base.costs)
 
-    def candidate(self, name: str, widths: Mapping[str, LayerWidths]) -> Candidate:
-        """A network with those widths, judged.
+    def problem(self, bits: Bits) -> AccelError | None:
+        """Why the requantizer has no scales for a network with those bits; None if it has."""
+        try:
+            self.variants.graph(bits)
+        except AccelError as error:
+            named = (f"{name} ({each.weights}, {each.activations})" for name, each in bits.items())
+            self.left_out[", ".join(named) if len(bits) < len(self.variants.layers) else "all layers"] = error.what
+            return error
+        return None
+
+    @property
+    def notes(self) -> list[str]:
+        """Bits that were left out, the first by name."""
+        if not self.left_out:
+            return []
+        (first, reason), *others = self.left_out.items()
+        more = f", and {len(others)} more" if others else ""
+        return [f"bits (of weights, of activations) without scales are left out: {first}: {reason}{more}"]
+
+    def costs(self, graph: Graph) -> Costs:
+        """What a network costs.
 
         Raises
         ------
         AccelError
             The budget is in a unit of the machine, which has not such widths.
         """
-        graph = self.variants.graph(widths)
         costs, problem = self.subject.costs(graph)
         if problem and self.budget.needs_machine:
             raise AccelError(problem, str(self.subject.path), "choose a machine that takes 8 bits and all of --bits")
-        return Candidate(name, self.judge.quality(graph), costs)
+        return costs
 
-    def items(self, widths: Sequence[int], first_last: int | None) -> list[list[_Option]]:
-        """By group of layers that read one tensor, its options, measured alone."""
-        layers = self.variants.layers
-        groups = self.variants.readers_together()
-        choices = [
-            (first_last,) if first_last is not None and {layers[0], layers[-1]} & set(group) else tuple(widths)
-            for group in groups
-        ]
-        total, done = sum(len(legal) for legal in choices), 0
-        items: list[list[_Option]] = []
-        for group, legal in zip(groups, choices, strict=True):
-            items.append([])
-            for bits in legal:
-                self.report(f"{group[0]}: {bits} bits", done, total)
-                items[-1].append(self._option(dict.fromkeys(group, LayerWidths(bits, bits))))
-                done += 1
-        return items
+    def candidate(self, name: str, bits: Bits) -> Candidate:
+        """A network with those bits, judged."""
+        graph = self.variants.graph(bits)
+        return Candidate(name, self.judge.quality(graph), self.costs(graph))
 
-    def _option(self, widths: Mapping[str, LayerWidths]) -> _Option:
-        found = self.candidate("", widths)
-        loss = max(_noise(found) - self.base_noise, 0.0)
-        return _Option(widths, loss, self.budget.cost(found.costs) - self.budget.cost(self.base.costs))
+    def alone(self, bits: Bits) -> Choice:
+        """What some bits lose and cost, all else as in the base."""
+        if all(widths == LayerWidths() for widths in bits.values()):
+            return Choice(bits, 0.0, 0.0)
+        key = tuple(bits.items())
+        if key not in self._alone:
+            found = self.candidate("", bits)
+            loss = max(_noise(found) - self.base_noise, 0.0)
+            self._alone[key] = Choice(bits, loss, self.budget.cost(found.costs) - self.budget.cost(self.base_costs))
+        return self._alone[key]
 
-    def solve(self, items: list[list[_Option]]) -> tuple[list[_Option], Candidate]:
-        """The options with the least loss that meet the budget together.
+    def layer_cost(self, layer: str, widths: LayerWidths) -> float:
+        """What a layer costs where all layers have those bits: of types, whatever the scales."""
+        if widths not in self._layer_costs:
+            graph = with_widths(self.variants.base, Widths(widths.weights, widths.activations))
+            found = costs_of(self.subject.name, graph, self.subject.machine).layers
+            self._layer_costs[widths] = {layer.name: self.budget.cost(layer.costs) for layer in found}
+        return self._layer_costs[widths][layer]
+
+    def predicted_noise(self, bits: Bits) -> float:
+        """At the network's output, if losses add up."""
+        reads = [{name: LayerWidths(activations=bits[name].activations) for name in group} for group in self.groups]
+        weights = [{name: LayerWidths(weights=bits[name].weights)} for name in bits]
+        return self.base_noise + sum(self.alone(part).loss for part in (*reads, *weights))
+
+    def solve(self, offers: Sequence[Offer]) -> Bits:
+        """The bits with the least loss that meet the budget, of each offer's program and the same bits everywhere.
 
         Raises
         ------
         AccelError
             None do; the closest is named.
         """
-        tried = list(self._attempts(items))
-        tried += [self._tried([min(options, key=lambda option: option.cost) for options in items])]
-        tried += [self._tried(list(same)) for same in zip(*_padded(items), strict=True)]
-        spent = [self.budget.cost(found.costs) for _, found in tried]
-        legal = [pair for pair, cost in zip(tried, spent, strict=True) if cost <= self.limit]
+        tried: list[tuple[float, Bits]] = []
+        for offer in offers:
+            items = self._items(offer)
+            tried += self._attempts(items)
+            tried.append(self._spent(_together(min(options, key=lambda choice: choice.cost) for options in items)))
+            same = [self._everywhere(offer, width) for width in offer.widths]
+            tried += [self._spent(bits) for bits in same if not self.problem(bits)]
+        legal = [bits for cost, bits in tried if cost <= self.limit]
         if not legal:
-            closest = self.budget.said(min(spent), self.base.costs)
+            closest = self.budget.said(min(cost for cost, _ in tried), self.base_costs)
             raise AccelError(
                 f"no allocation meets {self.budget.text}",
                 str(self.subject.path),
                 f"the closest is {closest}; ask for that, or offer fewer bits with --bits",
             )
-        return max(legal, key=lambda pair: pair[1].quality.sqnr_db)
+        different = [bits for number, bits in enumerate(legal) if bits not in legal[:number]]
+        self.report("whole networks", 0, len(different))
+        return max(different, key=lambda bits: self.judge.quality(self.variants.graph(bits)).sqnr_db)
 
-    def _attempts(self, items: list[list[_Option]]) -> Iterator[tuple[list[_Option], Candidate]]:
-        """Solutions of the program, until one meets the budget as a whole.
+    def _items(self, offer: Offer) -> list[list[Choice]]:
+        """By group of layers that read one tensor, what it may have."""
+        measure = Measure(self.problem, self.alone, self.layer_cost)
+        items = []
+        for done, group in enumerate(self.groups):
+            self.report(f"bits of {group[0]}", done, len(self.groups))
+            items.append(choices(group, offer, measure))
+        return items
+
+    def _everywhere(self, offer: Offer, width: int) -> Bits:
+        """The same bits in every layer, but for those whose bits are given."""
+        bits: dict[str, LayerWidths] = {}
+        for group in self.groups:
+            activations = offer.of_activations(group)[0] if set(group) & set(offer.ends) else width
+            others = activations if offer.equal else width
+            bits |= {name: LayerWidths(offer.ends.get(name, others), activations) for name in group}
+        return bits
+
+    def _attempts(self, items: list[list[Choice]]) -> Iterator[tuple[float, Bits]]:
+        """Solutions of the program and what they cost, until one meets the budget as a whole.
 
         Each next one has to be cheaper by what the one before was too expensive.
         """
-        losses = [[option.loss for option in options] for options in items]
-        costs = [[option.cost for option in options] for options in items]
-        room = self.limit - self.budget.cost(self.base.costs)
+        losses = [[choice.loss for choice in options] for options in items]
+        costs = [[choice.cost for choice in options] for options in items]
+        room = self.limit - self.budget.cost(self.base_costs)
         for attempt in range(_ATTEMPTS):
             self.report("integer program", attempt, _ATTEMPTS)
             best = best_choices(losses, costs, room)
             if best is None:
                 return
-            chosen, found = self._tried([options[choice] for options, choice in zip(items, best, strict=True)])
-            yield chosen, found
-            excess = self.budget.cost(found.costs) - self.limit
-            if excess <= 0:
+            chosen = [options[number] for options, number in zip(items, best, strict=True)]
+            spent, bits = self._spent(_together(chosen))
+            yield spent, bits
+            if spent <= self.limit:
                 return
-            room = sum(option.cost for option in chosen) - max(excess, 1.0)
+            room = sum(choice.cost for choice in chosen) - max(spent - self.limit, 1.0)
 
-    def _tried(self, chosen: list[_Option]) -> tuple[list[_Option], Candidate]:
-        return chosen, self.candidate("allocated", _together(chosen))
-
-
-def _padded(items: list[list[_Option]]) -> list[list[_Option]]:
-    """As many options for every group: one that has no choice has the same one again."""
-    most = max(map(len, items))
-    return [options * most if len(options) == 1 else options for options in items]
+    def _spent(self, bits: Bits) -> tuple[float, Bits]:
+        return self.budget.cost(self.costs(self.variants.graph(bits))), bits
 
 
-def _together(chosen: Sequence[_Option]) -> dict[str, LayerWidths]:
-    return {name: asked for option in chosen for name, asked in option.widths.items()}
+def _together(chosen: Iterable[Choice]) -> Bits:
+    return {name: widths for choice in chosen for name, widths in choice.widths.items()}
 
 
 def _noise(candidate: Candidate) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
+from accel.errors import AccelError
 from accel.graph.ir import Graph
 from accel.numerics.encoding import FloatArray
 from accel.precision.cost_laws import costs_of
@@ -38,7 +39,7 @@ class FloatSubject:
 
     @property
     def requantizer(self) -> str:
-        """The machine's, or onnxruntime's."""
+        """The machine's, or onnxruntime's; scales are chosen among those that it has."""
         return "float32_rne" if self.machine is None else self.machine.vector.requantizer
 
     def costs(self, graph: Graph) -> tuple[Costs, str]:
@@ -59,21 +60,27 @@ def study(
     """
     check_widths(widths, LEGAL_BITS, f"legal are {LEGAL_BITS[0]} to {LEGAL_BITS[-1]} bits")
     report = progress or (lambda text, done, total: None)
-    variants = Variants(subject.path, subject.images, subject.where, report)
+    variants = Variants(subject.path, subject.images, subject.where, subject.requantizer, report)
     report("float network and base", 0, 0)
     judge = Judge(subject.path, variants.base, subject.images, subject.labels, subject.requantizer)
     base_costs, problem = subject.costs(variants.base)
     tried = [(layer, operand, bits) for layer in variants.layers for operand in OPERANDS for bits in widths]
     rows = []
+    notes = [problem] if problem else []
     for done, (layer, operand, bits) in enumerate(tried):
         report(f"{layer}: {operand} of {bits} bits", done, len(tried))
-        graph = variants.graph({layer: LayerWidths(**{operand: bits})})
+        try:
+            graph = variants.graph({layer: LayerWidths(**{operand: bits})})
+        except AccelError as error:
+            notes.append(f"{operand} of {bits} bits in {layer} are left out: {error.what}")
+            continue
         rows.append(Sensitivity(layer, operand, bits, judge.quality(graph), subject.costs(graph)[0]))
     return SensitivityStudy(
         network=subject.name,
         machine="" if subject.machine is None else subject.machine.name,
         images=len(subject.images),
-        notes=(problem,) if problem else (),
+        requantizer=subject.requantizer,
+        notes=tuple(notes),
         base_bits=BASE_BITS,
         widths=tuple(widths),
         float_top1=judge.float_top1,

@@ -1,7 +1,8 @@
 """One float network quantized at 8 bits, and with any of its layers narrower: the quantizer's integers, without files.
 
 What a layer reads is stored as narrow as all of its readers allow; where others read it at 8 bits, the layer reads a
-requantized copy. That is what the quantizer writes for such widths.
+requantized copy. That is what the quantizer writes for such widths. A layer that makes what another reads narrower
+changes as well: its weight scales move until the requantizer has the new ratio.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from accel.quantizer.statistics import Statistics
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 BASE_BITS = 8
-OPTIONS = QuantizeOptions(weights=BASE_BITS, activations=BASE_BITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,44 +54,47 @@ class Variants:
         Names of the layers that have weights, in order.
     """
 
-    def __init__(self, path: Path, images: FloatArray, where: str, progress: Progress) -> None:
-        quantized = quantize_network(path, images, where, OPTIONS, progress)
+    def __init__(self, path: Path, images: FloatArray, where: str, scales: str, progress: Progress) -> None:
+        self.options = QuantizeOptions(weights=BASE_BITS, activations=BASE_BITS, scales=scales)
+        quantized = quantize_network(path, images, where, self.options, progress)
         self.base = _loaded(quantized.model, path)
         file = prepare(path, 0, images.shape[1:])
-        self.plan: Plan = plan(file.source, OPTIONS)
+        self.plan: Plan = plan(file.source, self.options)
         self.steps: dict[str, Step] = {step.name: step for step in self.plan.steps if step.role == "product"}
         self.layers = tuple(self.steps)
         source = file.source.inputs[0]
         batches = image_batches(images, source.shape, source.name, where)
         looked_at = dict.fromkeys([*self.plan.stored, *(step.inputs[0] for step in self.steps.values())])
         self.seen: dict[str, Statistics] = calibrate(file.model, source.name, looked_at, batches, str(path), progress)
-        self.encodings = {
-            home: {BASE_BITS: encode(self.seen[home], BASE_BITS, OPTIONS, f"{path}:{home}")}
-            for home in self.plan.stored
-        }
 
     def graph(self, widths: Mapping[str, LayerWidths]) -> Graph:
         """The network with those widths; nodes that they do not touch are the base's own objects."""
-        nodes: list[Node] = []
         tensors = dict(self.base.tensors)
+        copies: dict[str, Node] = {}
         for node in self.base.nodes:
             asked = widths.get(node.name, LayerWidths())
-            if node.name not in self.steps or asked == LayerWidths():
-                nodes.append(node)
-                continue
-            narrow = self._encoding(node.name, asked.activations)
-            made = replace(node, op=self._operands(node, asked, narrow))
-            if asked.activations != BASE_BITS:
-                chain = self._owned(node, widths)
-                if chain:
+            if node.name in self.steps and asked.activations != BASE_BITS:
+                narrow = self._encoding(node.name, asked.activations)
+                if chain := self._owned(node, widths):
                     tensors.update({name: _encoded(tensors[name], narrow) for name in chain})
                 else:
-                    copy, tensor = _copy(tensors[node.inputs[0]], narrow)
-                    if tensor.name not in tensors:
-                        tensors[tensor.name] = tensor
-                        nodes.append(copy)
-                    made = replace(made, inputs=(tensor.name,))
-            nodes.append(made)
+                    copies[node.name], tensor = _copy(tensors[node.inputs[0]], narrow)
+                    tensors[tensor.name] = tensor
+        nodes: list[Node] = []
+        copied: set[str] = set()
+        for node in self.base.nodes:
+            asked = widths.get(node.name, LayerWidths())
+            inputs = node.inputs
+            if node.name in copies:
+                copy = copies[node.name]
+                inputs = (copy.output,)
+                if copy.output not in copied:
+                    nodes.append(copy)
+                copied.add(copy.output)
+            made = tensors[node.output]
+            if node.name in self.steps and (asked != LayerWidths() or made != self.base.tensors[node.output]):
+                node = replace(node, inputs=inputs, op=self._operands(node, asked, tensors[inputs[0]], made))
+            nodes.append(node)
         return replace(self.base, nodes=tuple(nodes), tensors=tensors)
 
     def readers_together(self) -> list[tuple[str, ...]]:
@@ -103,15 +106,21 @@ class Variants:
 
     def _encoding(self, layer: str, bits: int) -> Encoding:
         home = self.plan.homes[self.steps[layer].inputs[0]]
-        return encode(self.seen[home], bits, OPTIONS, f"{self.base.path}:{home}")
+        return encode(self.seen[home], bits, self.options, f"{self.base.path}:{home}")
 
-    def _operands(self, node: Node, asked: LayerWidths, source: Encoding) -> Conv | Linear:
+    def _operands(self, node: Node, asked: LayerWidths, source: Tensor, made: Tensor) -> Conv | Linear:
+        """The layer with those widths, between tensors that are encoded so."""
         step, op = self.steps[node.name], node.op
         assert isinstance(op, Conv | Linear)
-        home = self.plan.homes[step.inputs[0]]
-        layout = replace(self.plan, reads={**self.plan.reads, step.name: LayerBits(asked.weights, asked.activations)})
-        encodings = {**self.encodings, home: {**self.encodings[home], asked.activations: source}}
-        product = quantize_product(layout, step, encodings, self.seen, OPTIONS)
+        reads = {step.name: LayerBits(asked.weights, asked.activations)}
+        encodings = {self.plan.homes[step.inputs[0]]: {asked.activations: source.encoding}}
+        stored = {}
+        if step.output != self.plan.real_output:
+            home = self.plan.homes[step.output]
+            encodings[home] = {made.bits: made.encoding}
+            stored[home] = made.bits
+        layout = replace(self.plan, reads=reads, stored=stored)
+        product = quantize_product(layout, step, encodings, self.seen, self.options)
         weight, bias = product.operands.weight, product.operands.bias
         values = weight.values.reshape(op.weight.values.shape)
         scale = np.broadcast_to(weight.scale, op.weight.scale.shape).astype(np.float32)

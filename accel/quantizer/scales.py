@@ -69,11 +69,13 @@ def representable(scale: FloatArray, input_scale: float, output_scale: float, sc
         A ratio that is beyond what the unit has.
     """
     if are_powers_of_two(scales):
-        return np.array([power_of_two(float(value)) for value in scale], np.float32)
+        scale = np.array([power_of_two(float(value)) for value in scale], np.float32)
+    if scales == POWER_OF_TWO:
+        return scale
     unit = REQUANTIZERS[_UNITS.get(scales, scales)]
     ratio = multiplier(input_scale, scale, output_scale).astype(np.float64)
     if problem := unit.problem(ratio):
-        raise AccelError(problem, where, "choose other bounds, or scales that reach further")
+        raise AccelError(problem, where, "choose other bounds, other bits, or scales that reach further")
     wanted = _nearest(unit, ratio)
     if np.array_equal(wanted, ratio):
         return scale

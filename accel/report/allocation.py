@@ -59,7 +59,10 @@ def _networks(allocation: Allocation, width: int) -> Table:
 def _note(allocation: Allocation) -> str:
     real = f"; the float network's top-1 is {percent(allocation.float_top1)}" if allocation.float_top1 else ""
     found = decibels(allocation.predicted_sqnr_db)
-    return f"SQNR of the output against the float network's; {found} dB if the layers' losses simply added up{real}"
+    return (
+        f"SQNR of the output against the float network's; {found} dB if the layers' losses simply added up{real}\n"
+        f"scales that {allocation.requantizer} has"
+    )
 
 
 def _share(value: float | None) -> str:

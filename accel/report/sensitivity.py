@@ -46,6 +46,7 @@ def _base(study: SensitivityStudy) -> list[Text]:
         Text(f"Sensitivity of {study.network}{machine}, {study.images} image{'s' if study.images > 1 else ''}", "bold"),
         Text(f"{study.base_bits} bits everywhere: {_quality(study.base)}{_costs(study.base_costs)}"),
     ]
+    lines.append(Text(f"scales that {study.requantizer} has"))
     if study.float_top1 is not None:
         lines.append(Text(f"float network: top-1 {percent(study.float_top1)}"))
     lines.append(
@@ -76,27 +77,27 @@ def _table(study: SensitivityStudy, operand: str, width: int) -> Table:
         Column("layer", study.layers, rank=0, text=True, names=True),
     ]
     for position, bits in enumerate(study.widths):
-        rows = [found[layer, bits] for layer in study.layers]
+        rows = [found.get((layer, bits)) for layer in study.layers]
         columns += _at(study, bits, rows, 4 * position)
     return fitted_table(f"{_TITLES[operand]} at fewer bits, the rest at {study.base_bits}", columns, width)
 
 
-def _at(study: SensitivityStudy, bits: int, rows: list[Sensitivity], rank: int) -> list[Column]:
+def _at(study: SensitivityStudy, bits: int, rows: list[Sensitivity | None], rank: int) -> list[Column]:
     """What there is to say of one width; wider ones stay longest in a narrow terminal."""
-    columns = [Column(f"{bits} bits\nSQNR", tuple(decibels(row.quality.sqnr_db) for row in rows), rank=rank)]
+    sqnr = tuple(ABSENT if row is None else decibels(row.quality.sqnr_db) for row in rows)
+    columns = [Column(f"{bits} bits\nSQNR", sqnr, rank=rank)]
     top1 = study.base.top1
     if top1 is not None:
-        lost = tuple(_points(row.quality.top1, top1) for row in rows)
+        lost = tuple(_points(None if row is None else row.quality.top1, top1) for row in rows)
         columns.append(Column(f"{bits} bits\ntop-1", lost, rank=rank + 1))
     elif study.base.agreement is not None:
         agreement = study.base.agreement
-        columns.append(
-            Column(f"{bits} bits\nclass", tuple(_points(row.quality.agreement, agreement) for row in rows), rank + 1)
-        )
+        lost = tuple(_points(None if row is None else row.quality.agreement, agreement) for row in rows)
+        columns.append(Column(f"{bits} bits\nclass", lost, rank + 1))
     if study.base_costs.cycles is not None:
-        shares = [row.costs.relative_to(study.base_costs) for row in rows]
+        shares = [{} if row is None else row.costs.relative_to(study.base_costs) for row in rows]
         for field, header, extra in (("cycles", "cycles", 2), ("energy_pj", "energy", 3)):
-            cells = tuple(_change(share[field]) for share in shares)
+            cells = tuple(_change(share.get(field)) for share in shares)
             columns.append(Column(f"{bits} bits\n{header}", cells, rank=rank + extra))
     return columns
 

@@ -43,12 +43,16 @@ class Allocation:
     network: str
     machine: str
     images: int
+    requantizer: str
+    """The machine's, or ``float32_rne`` without one; scales are those that it has."""
     budget: str
     """As it was asked for: ``latency=0.7x``."""
     cost: str
     """The field of ``Costs`` that it limits."""
     limit: float
     """In that field's unit."""
+    notes: tuple[str, ...]
+    """Bits that were left out, say."""
     widths: tuple[int, ...]
     float_top1: float | None
     predicted_sqnr_db: float
@@ -62,11 +66,13 @@ class Allocation:
         return json.dumps(finite(dataclasses.asdict(self)), indent=indent, allow_nan=False)
 
     def to_yaml(self) -> str:
-        """A line for each layer, as ``accel quantize --bits`` takes them."""
-        return "".join(
-            f"{_key(layer.name)}: {{weights: {layer.weight_bits}, activations: {layer.activation_bits}}}\n"
+        """A line for each layer, as ``accel quantize --bits`` takes them, below one that names the scales."""
+        lines = [f"# for accel quantize --bits, with --scales {self.requantizer}"]
+        lines += [
+            f"{_key(layer.name)}: {{weights: {layer.weight_bits}, activations: {layer.activation_bits}}}"
             for layer in self.layers
-        )
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def _key(name: str) -> str:

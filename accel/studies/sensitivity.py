@@ -45,6 +45,8 @@ class SensitivityStudy:
     machine: str
     """Empty: no cycles and no energy."""
     images: int
+    requantizer: str
+    """The machine's, or ``float32_rne`` without one; scales are those that it has."""
     notes: tuple[str, ...]
     base_bits: int
     """Of everything that is not named otherwise."""
@@ -54,6 +56,7 @@ class SensitivityStudy:
     base_costs: Costs
     layers: tuple[str, ...]
     rows: tuple[Sensitivity, ...]
+    """Without those for which the requantizer has no scales; ``notes`` name them."""
 
     def to_json(self, indent: int | None = 2) -> str:
         """The record as JSON."""

@@ -21,7 +21,8 @@ def test_tables_json_and_yaml(accel, tmp_path) -> None:
         f"error: {out}: the file exists already; choose another name, or replace it: --overwrite\n",
     )
     record = json.loads(accel(*SHORT, "--budget", "bops=0.5x", "--out", out, "--overwrite", "--json").out)
-    lines = [
+    lines = ["# for accel quantize --bits, with --scales float32_rne"]
+    lines += [
         f"{x['name']}: {{weights: {x['weight_bits']}, activations: {x['activation_bits']}}}" for x in record["layers"]
     ]
     assert out.read_text().splitlines() == lines

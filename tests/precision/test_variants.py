@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from rich.console import Console
 
 from accel.graph.batch import with_images
 from accel.graph.check import check
@@ -17,10 +19,11 @@ from accel.graph.onnx import load_network
 from accel.networks import companions
 from accel.precision.quality import Judge
 from accel.precision.sensitivity import FloatSubject, study
-from accel.precision.variants import OPTIONS, LayerWidths, Variants
+from accel.precision.variants import LayerWidths, Variants
 from accel.precision.walk import walk
 from accel.quantizer.options import LayerBits, QuantizeOptions
 from accel.quantizer.quantize import quantize_network
+from accel.report.sensitivity import sensitivity_tables
 from tests.machines import machine
 
 DIGITS = companions("digits-resnet8")
@@ -36,7 +39,14 @@ def silent(*_: object) -> None:
 
 @pytest.fixture(scope="module")
 def variants() -> Variants:
-    return Variants(FLOAT, IMAGES, "images", silent)
+    return Variants(FLOAT, IMAGES, "images", "float32_rne", silent)
+
+
+@pytest.fixture(
+    scope="module", params=["float32_rne", "q31_half_up", "mantissa8_half_away", "shared_exponent8", "shift_half_up"]
+)
+def scaled(request) -> Variants:
+    return Variants(FLOAT, IMAGES, "images", request.param, silent)
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +71,21 @@ def test_the_base_is_the_quantizers_network(variants) -> None:
         {"stem": (4, 8)},
         {"stage1.conv1": (8, 4)},
         {"fc": (2, 3)},
-        {"stage2.conv1": (4, 2), "stage2.shortcut": (8, 2), "stage3.conv1": (8, 5), "stage1.conv2": (1, 6)},
-        dict.fromkeys(("stem", "stage1.conv1", "stage1.conv2", "stage2.conv1", "stage2.shortcut", "fc"), (4, 4)),
+        {"stage2.conv1": (4, 3), "stage2.shortcut": (8, 3), "stage3.conv1": (8, 5), "stage1.conv2": (2, 6)},
+        dict.fromkeys(("stage1.conv1", "stage1.conv2", "stage2.conv1", "stage2.shortcut", "fc"), (4, 6)),
     ],
 )
-def test_integers_are_those_of_the_file_that_the_quantizer_writes(variants, widths, tmp_path) -> None:
-    """The same widths written as ONNX, read back and run: every output to the last bit."""
-    options = QuantizeOptions(layers={name: LayerBits(*bits) for name, bits in widths.items()})
+def test_integers_are_those_of_the_file_that_the_quantizer_writes(scaled, widths, tmp_path) -> None:
+    """The same widths and scales written as ONNX, read back, run by that requantizer: every output to the last bit."""
+    scales = scaled.options.scales
+    options = QuantizeOptions(layers={name: LayerBits(*bits) for name, bits in widths.items()}, scales=scales)
     file = tmp_path / "quantized.onnx"
     onnx.save(quantize_network(FLOAT, IMAGES, "images", options, silent).model, file)
     loaded = load_network(file)
-    graph = variants.graph({name: LayerWidths(*bits) for name, bits in widths.items()})
-    expected = execute(with_images(loaded, len(IMAGES)), {loaded.inputs[0]: IMAGES}).tensors[loaded.outputs[0]]
-    found = execute(with_images(graph, len(IMAGES)), {graph.inputs[0]: IMAGES}).tensors[graph.outputs[0]]
-    np.testing.assert_array_equal(found, expected)
+    graph = scaled.graph({name: LayerWidths(*bits) for name, bits in widths.items()})
+    expected = execute(with_images(loaded, len(IMAGES)), {loaded.inputs[0]: IMAGES}, requantizer=scales)
+    found = execute(with_images(graph, len(IMAGES)), {graph.inputs[0]: IMAGES}, requantizer=scales)
+    np.testing.assert_array_equal(found.tensors[graph.outputs[0]], expected.tensors[loaded.outputs[0]])
     # As many bits of weights, and as many copies of activations: the same machine would take the same time.
     assert sorted(node.kind for node in graph.nodes) == sorted(node.kind for node in loaded.nodes)
     assert weight_bits(graph) == weight_bits(loaded)
@@ -117,7 +128,7 @@ def odd_network(path: Path) -> None:
 def test_clips_and_copies_are_those_of_the_quantizers_file(tmp_path, widths, nodes) -> None:
     odd_network(tmp_path / "odd.onnx")
     images = np.random.default_rng(5).normal(0, 1, (6, 2, 5, 5)).astype(np.float32)
-    made = Variants(tmp_path / "odd.onnx", images, "images", silent)
+    made = Variants(tmp_path / "odd.onnx", images, "images", "float32_rne", silent)
     assert any(getattr(node.op, "clamp", None) is not None for node in made.base.nodes)
     options = QuantizeOptions(layers={name: LayerBits(*bits) for name, bits in widths.items()}, file_format="qdq")
     file = tmp_path / "quantized.onnx"
@@ -202,6 +213,25 @@ def test_a_study_has_every_layer_operand_and_width() -> None:
     assert found.base_costs.memory_bits - rows["stem", "weights", 2].costs.memory_bits == 6 * 144
 
 
+def test_widths_for_which_the_requantizer_has_no_scales_are_left_out_and_named() -> None:
+    """A requantizer that only shifts down: pixels of 2 bits, in larger steps than what the stem makes of them."""
+    shifts = machine(8, 8, activation="uint8", buffers=(4096, 8192, 8192), requantizer="shift_half_up")
+    found = study(FloatSubject("digits", FLOAT, IMAGES[:2], "images", None, shifts), [4, 1])
+    tried = {(row.layer, row.operand, row.bits) for row in found.rows}
+    left_out = {(x, o, b) for x in found.layers for o in ("weights", "activations") for b in (4, 1)} - tried
+    assert left_out
+    assert found.requantizer == "shift_half_up"
+    assert len(found.notes) == len(left_out)
+    for layer, operand, bits in left_out:
+        (note,) = (
+            note for note in found.notes if note.startswith(f"{operand} of {bits} bits in {layer} are left out: ")
+        )
+        assert "and shift_half_up takes those from about 1.1e-19 to 1" in note
+    text = io.StringIO()
+    Console(file=text, width=150).print(sensitivity_tables(found, 150))
+    assert "scales that shift_half_up has" in text.getvalue()
+
+
 def test_a_machine_without_8_bits_has_no_cycles() -> None:
     four = machine(8, 8, weight="int4", activation="int4", buffers=(4096, 8192, 8192))
     found = study(FloatSubject("digits", FLOAT, IMAGES[:1], "images", None, four), [4])
@@ -210,5 +240,5 @@ def test_a_machine_without_8_bits_has_no_cycles() -> None:
     assert found.notes[0].startswith("no cycles on test-8x8: stem has int8 weights")
 
 
-def test_options_are_the_quantizers_own() -> None:
-    assert QuantizeOptions() == OPTIONS
+def test_options_are_the_quantizers_own(variants) -> None:
+    assert variants.options == QuantizeOptions(scales="float32_rne")

@@ -89,7 +89,7 @@ def test_a_ratio_beyond_the_unit() -> None:
     with pytest.raises(AccelError) as error:
         representable(np.array([1.0], np.float32), 1e30, 1.0, "mantissa16", "net.onnx:conv")
     assert str(error.value).startswith("net.onnx:conv: its scale is 1e+30, and mantissa16_half_away takes those from ")
-    assert str(error.value).endswith("; choose other bounds, or scales that reach further")
+    assert str(error.value).endswith("; choose other bounds, other bits, or scales that reach further")
 
 
 def test_every_requantizer_is_a_name_and_others_are_refused() -> None:

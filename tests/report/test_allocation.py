@@ -15,7 +15,7 @@ from accel.studies.sensitivity import Quality
 BASE = Candidate("8 bits", Quality(40.0, 1.0, 0.9), Costs(1000, 100, 80, 500, 2e6))
 CHOSEN = Candidate("allocated", Quality(25.0, 0.95, 0.85), Costs(400, 70, 60, 350, 1e6))
 ALLOCATION = Allocation(
-    "net", "edge", 9, "latency=0.7x", "cycles", 350.0, (8, 4), 0.91, 24.0, CHOSEN, (BASE,),
+    "net", "edge", 9, "shared_exponent8", "latency=0.7x", "cycles", 350.0, (), (8, 4), 0.91, 24.0, CHOSEN, (BASE,),
     (AllocatedLayer("stem", 8, 8), AllocatedLayer("body", 4, 2)),
 )  # fmt: skip
 
@@ -39,6 +39,7 @@ def test_bits_and_networks() -> None:
     figures = ["350", "70.0%", "1.00", "µJ", "50.0%", "400", "40.0%", "60", "75.0%"]
     assert words(text, "allocated") == ["allocated", "25.0", "95.0%", "85.0%", *figures]
     assert "24.0 dB if the layers' losses simply added up; the float network's top-1 is 91.0%" in text
+    assert text.endswith("scales that shared_exponent8 has\n")
 
 
 def test_without_labels_and_machine() -> None:

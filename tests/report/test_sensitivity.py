@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from accel.report.columns import ABSENT
 from accel.report.sensitivity import sensitivity_csv, sensitivity_tables
 from accel.studies.cost_laws import Costs
 from accel.studies.sensitivity import OPERANDS, Quality, Sensitivity, SensitivityStudy
@@ -22,7 +23,7 @@ ROWS = tuple(
     for operand in OPERANDS
     for bits in (4, 2)
 )
-STUDY = SensitivityStudy("net", "edge", 7, (), 8, (4, 2), 0.99, BASE, COSTS, ("stem", "fc"), ROWS)
+STUDY = SensitivityStudy("net", "edge", 7, "q31_half_up", (), 8, (4, 2), 0.99, BASE, COSTS, ("stem", "fc"), ROWS)
 
 
 def page(study: SensitivityStudy, width: int) -> str:
@@ -42,6 +43,7 @@ def test_base_and_changes() -> None:
     assert "Sensitivity of net on edge, 7 images" in text
     assert "8 bits everywhere: SQNR 40.0 dB, same class as the float network 100%, top-1 98.0%, 500 cycles" in text
     assert "float network: top-1 99.0%" in text
+    assert "\nscales that q31_half_up has\n" in text
     assert text.count("1  stem") == 2
     # 4 bits: 20 dB, the same accuracy, a tenth fewer cycles, the same energy; 2 bits: 2.5 points lost.
     assert words(text, "1  stem") == ["1", "stem", "20.0", "=", "-10.0%", "=", "10.0", "-2.5", "-10.0%", "="]
@@ -54,6 +56,13 @@ def test_without_labels_the_class_and_without_a_machine_no_cycles() -> None:
     text = page(plain, 140)
     assert words(text, "1  stem") == ["1", "stem", "20.0", "-10.0", "10.0", "-10.0"]
     assert "float network: top-1" not in text
+
+
+def test_what_was_left_out_has_no_figures() -> None:
+    rows = tuple(row for row in ROWS if (row.layer, row.operand, row.bits) != ("stem", "weights", 2))
+    text = page(replace(STUDY, rows=rows), 140)
+    assert words(text, "1  stem") == ["1", "stem", "20.0", "=", "-10.0%", "=", *(ABSENT,) * 4]
+    assert words(text, "2  fc") == ["2", "fc", "20.0", "=", "-10.0%", "=", "10.0", "-2.5", "-10.0%", "="]
 
 
 def test_a_narrow_terminal_keeps_the_first_width() -> None:
