@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from accel.arch.spec import ArraySpec, Machine, PeSpec
 from accel.arch.technology import Technology, load_technology
-from accel.cost.area import pe_um2, sum_adder_um2
-from accel.cost.requantizer import requantizer_parts
+from accel.cost.area import pe_um2, requantizer_um2, sum_adder_um2
 from accel.numerics.qtype import QType
 from accel.rtl.synth import REFERENCE_PE, Piece, pieces_of
 from accel.rtl.toolchain import find_yosys
@@ -73,7 +72,7 @@ def _model_um2(piece: Piece, machine: Machine, technology: Technology) -> float 
         case "sa_add":
             return sum_adder_um2(machine, technology, machine.pe.accumulator_bits)
         case "sa_requantizer_lane":
-            return requantizer_parts(machine).um2(technology)
+            return requantizer_um2(machine, technology)
     return None
 
 

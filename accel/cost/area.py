@@ -48,6 +48,12 @@ def sum_adder_um2(machine: Machine, technology: Technology, bits: int) -> float:
     return technology.adder_um2(bits) + saturation
 
 
+def requantizer_um2(machine: Machine, technology: Technology) -> float:
+    """One lane of the requantizer, with its comparators; one costs as much as an adder."""
+    comparators = machine.vector.threshold_steps * technology.adder_um2(machine.pe.accumulator_bits)
+    return requantizer_parts(machine).um2(technology) + comparators
+
+
 def _array_um2(machine: Machine, technology: Technology) -> float:
     """The PEs, the registers around them, and the adders that add results to the accumulators."""
     array = machine.array
@@ -61,6 +67,5 @@ def _array_um2(machine: Machine, technology: Technology) -> float:
 
 
 def _lane_um2(machine: Machine, technology: Technology) -> float:
-    """One lane of the vector unit: its requantizer, an adder as wide as the accumulators, and its comparators."""
-    adders = 1 + machine.vector.threshold_steps
-    return requantizer_parts(machine).um2(technology) + adders * technology.adder_um2(machine.pe.accumulator_bits)
+    """One lane of the vector unit: its requantizer, and an adder as wide as the accumulators."""
+    return requantizer_um2(machine, technology) + technology.adder_um2(machine.pe.accumulator_bits)

@@ -143,11 +143,6 @@ def check_covered(machine: Machine) -> None:
             f"which has {', '.join(REQUANTIZERS)}",
             hint="use one of those, or leave the RTL out",
         )
-    if machine.vector.threshold_steps:
-        raise AccelError(
-            f"{machine.name}: vector.threshold_steps {machine.vector.threshold_steps} is not in the RTL",
-            hint="leave it out, or leave the RTL out",
-        )
     for key, qtype in (("pe.weight", machine.pe.weight), ("pe.activation", machine.pe.activation)):
         if qtype.bipolar:
             raise AccelError(

@@ -190,11 +190,11 @@ def _requantizer(machine: Machine, name: str) -> str:
     }
     ports = [
         (f"`{port}`", way, str(widths.get(width) or prod(bits.get(factor, 1) for factor in width.split("*"))), text)
-        for way, _, width, port, text in requantizer_top.PORTS
+        for way, _, width, port, text in requantizer_top.ports_of(machine)
     ]
     parameters = [(f"`{key}`", f"{value:d}", text) for key, (value, text) in values.items()]
-    text = f"""Sums become activations: {_formula(machine)} A set of sums may enter in every clock; its outputs leave
-        {requantizer_top.LATENCY_CYCLES} clocks later."""
+    text = f"""Sums become activations: {_formula(machine)} {_comparison(bits["THRESHOLDS"])} A set of sums may enter in
+        every clock; its outputs leave {requantizer_top.LATENCY_CYCLES} clocks later."""
     tables = (
         _table(("parameter", "value", "of the machine"), parameters),
         _table(("port", "direction", "bits", ""), ports),
@@ -213,6 +213,15 @@ def _formula(machine: Machine) -> str:
     factor = f" above a factor of {unit.factor_bits} unsigned bits" if unit.factor_bits else ", without a factor"
     return f"""`clamp(round(({total}) * factor / 2^shift) + zero_point, low, high)`, exactly: `{unit.name}`
         {unit.meaning}. A scale is a shift of 6 bits{factor}."""
+
+
+def _comparison(thresholds: int) -> str:
+    if not thresholds:
+        return ""
+    return f"""Or they are compared (`by_thresholds`): an output is then `low` plus as many as the sum has reached of
+        its channel's thresholds, {thresholds} at most, in the same clocks. A sum has reached a threshold that it is not
+        below; where outputs fall as sums rise (`falling`), one that it is not above, whose word is the threshold and 1.
+        What is `beyond` is above every sum."""
 
 
 def _left_out(machine: Machine) -> str:

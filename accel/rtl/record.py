@@ -32,6 +32,8 @@ class Requantized:
     biases: Array
     scales: Array
     """Words of the machine's requantizer."""
+    channels: Array
+    """Of the layer."""
     values: Array
     """As the simulator has them."""
 
@@ -110,14 +112,17 @@ class Recorder:
         record.bias_overflows += overflows
         if layer.tensors[layer.op.node.output].qtype is None:
             return
-        biases, scales = layer.constants(vector.box, sums.shape[0], sums.shape[2])
-        (b0, b1), _, (h0, h1), (w0, w1) = vector.box
-        image = values.reshape(b1 - b0, sums.shape[0], sums.shape[2], h1 - h0, w1 - w0).transpose(1, 0, 3, 4, 2)
+        groups, _, channels = sums.shape
+        biases, scales = layer.constants(vector.box, groups, channels)
+        (b0, b1), (c0, _), (h0, h1), (w0, w1) = vector.box
+        image = values.reshape(b1 - b0, groups, channels, h1 - h0, w1 - w0).transpose(1, 0, 3, 4, 2)
+        first = c0 + np.arange(groups)[:, None, None] * layer.op.sizes["n"]
         record.requantized.append(
             Requantized(
                 tile=self._tile_in(vector),
                 biases=np.broadcast_to(biases, sums.shape),
                 scales=np.broadcast_to(scales, sums.shape),
+                channels=np.broadcast_to(first + np.arange(channels), sums.shape),
                 values=image.reshape(sums.shape),
             )
         )

@@ -114,7 +114,7 @@ def pe_of(design: Design) -> Piece:
 
 def requantizer_of(machine: Machine) -> Piece:
     """A lane of the requantizer, with outputs as wide as the array's activations."""
-    parameters = {name: int(value) for name, value in lane_parameters(machine, machine.pe.activation.bits).items()}
+    parameters = {name: int(value) for name, value in lane_parameters(machine, machine.pe.activation).items()}
     return Piece("requantizer lane", "sa_requantizer_lane", parameters, machine.vector.lanes)
 
 
@@ -137,10 +137,15 @@ def _array(design: Design) -> list[Piece]:
 
 
 def _vector_unit(machine: Machine) -> list[Piece]:
-    """Lanes share a delay line for the zero point and both bounds, which have a sign besides a value's bits."""
+    """Lanes share a delay line for the zero point and both bounds, which have a sign besides a value's bits.
+
+    Another one has whether a set of sums is compared with thresholds.
+    """
+    lane = requantizer_of(machine)
     setting_bits = 3 * (machine.pe.activation.bits + 1)
-    shared_bits = (_REQUANTIZER_STAGES - 1) * setting_bits + _REQUANTIZER_STAGES * _VALID_BITS
-    return [requantizer_of(machine), Piece("shared register bit", *_REGISTER, shared_bits)]
+    beside_bits = _VALID_BITS + (lane.parameters["THRESHOLDS"] > 0)
+    shared_bits = (_REQUANTIZER_STAGES - 1) * setting_bits + _REQUANTIZER_STAGES * beside_bits
+    return [lane, Piece("shared register bit", *_REGISTER, shared_bits)]
 
 
 def _until_out_cycles(design: Design) -> int:

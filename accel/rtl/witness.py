@@ -25,6 +25,7 @@ from accel.graph.ir import Conv, Linear
 from accel.mapping.mapping import ArrayMapping, Block, in_the_array
 from accel.mapping.program import Compute, Program
 from accel.numerics.compare import mismatch
+from accel.numerics.qtype import QType
 from accel.rtl.build import Model, compile_model, model_of
 from accel.rtl.compare import Place, compare_stamps, compare_sums
 from accel.rtl.design import Design, check_covered, design_of
@@ -47,8 +48,8 @@ class Hardware:
 
     designs: Mapping[Dataflow, Design]
     arrays: Mapping[Dataflow, Path]
-    requantizers: Mapping[int, Path]
-    """By the output's bits."""
+    requantizers: Mapping[tuple[int, bool], Path]
+    """By the output's bits, and whether they are -1 and +1."""
 
 
 def compile_hardware(program: Program, machine: Machine, layers: Collection[int], progress: Progress) -> Hardware:
@@ -61,16 +62,22 @@ def compile_hardware(program: Program, machine: Machine, layers: Collection[int]
     """
     check_covered(machine)
     designs = _designs(program, machine, layers)
-    bits = {program.flow.tensors[program.layers[position].op.node.output].qtype for position in layers}
-    widths = sorted({qtype.bits for qtype in bits if qtype is not None})
+    outputs = {program.flow.tensors[program.layers[position].op.node.output].qtype for position in layers}
+    made = {_form(qtype): qtype for qtype in outputs if qtype is not None}
+    forms = sorted(made)
     models: list[tuple[str, Model]] = [(design.name, model_of(design)) for design in designs.values()]
-    models += [(f"requantizer to {width} bits", requantizer_model(machine, width)) for width in widths]
+    models += [(f"requantizer to {form[0]} bits", requantizer_model(machine, made[form])) for form in forms]
     paths = []
     for number, (name, model) in enumerate(models):
         progress(f"compiling {name}", number, len(models))
         paths.append(compile_model(model))
     arrays = dict(zip(designs, paths, strict=False))
-    return Hardware(designs, arrays, dict(zip(widths, paths[len(designs) :], strict=True)))
+    return Hardware(designs, arrays, dict(zip(forms, paths[len(designs) :], strict=True)))
+
+
+def _form(made: QType) -> tuple[int, bool]:
+    """What two types have in common that the same requantizer makes."""
+    return made.bits, made.bipolar
 
 
 def witness(
@@ -207,17 +214,22 @@ class _Checker:
             zero_point=made.zero_point,
             qtype=made.qtype,
             clamp=body.clamp,
+            thresholds=body.thresholds,
+            channels=np.concatenate([part.channels.reshape(-1) for part in parts]),
         )
-        executable = self.hardware.requantizers[made.qtype.bits]
+        executable = self.hardware.requantizers[_form(made.qtype)]
         values, overflows = requantize(executable, layer.machine, given, layer.op.name)
         expected = np.concatenate([part.values.reshape(-1) for part in parts]).astype(np.int64)
         difference = mismatch(values, expected)
         if difference is None:
             return Comparison(0, expected.size), overflows
         at = int(difference.first[0])
+        how = f"thresholds of channel {given.channels[at]}"
+        if not given.compares:
+            scale = layer.requantizer.decode(given.scales[at])
+            how = f"scale {scale:g}, zero point {given.zero_point}"
         text = (
             f"of the sum {given.sums[at]} the RTL's requantizer makes {values[at]}, the simulator {expected[at]} "
-            f"(bias {given.biases[at]}, scale {layer.requantizer.decode(given.scales[at]):g}, "
-            f"zero point {given.zero_point})"
+            f"(bias {given.biases[at]}, {how})"
         )
         return Comparison(difference.count, difference.size, text), overflows

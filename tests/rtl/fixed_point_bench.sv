@@ -51,18 +51,22 @@ module fixed_point_bench;
                 .ROUNDING        (ROUNDING),
                 .TWICE           (TWICE)
             ) unit (
-                .clk       (clk),
-                .reset     (reset),
-                .valid_in  (vector[VECTOR-8]),
-                .sums      ({lane_1[72+:SUM_BITS], lane_0[72+:SUM_BITS]}),
-                .biases    ({lane_1[40+:32], lane_0[40+:32]}),
-                .scales    ({lane_1[32-FACTOR_BITS+:6+FACTOR_BITS], lane_0[32-FACTOR_BITS+:6+FACTOR_BITS]}),
-                .zero_point(settings[64+:VALUE_BITS+1]),
-                .low       (settings[32+:VALUE_BITS+1]),
-                .high      (settings[0+:VALUE_BITS+1]),
-                .valid_out (valid),
-                .values    (values),
-                .overflows (overflows)
+                .clk          (clk),
+                .reset        (reset),
+                .valid_in     (vector[VECTOR-8]),
+                .sums         ({lane_1[72+:SUM_BITS], lane_0[72+:SUM_BITS]}),
+                .biases       ({lane_1[40+:32], lane_0[40+:32]}),
+                .scales       ({lane_1[32-FACTOR_BITS+:6+FACTOR_BITS], lane_0[32-FACTOR_BITS+:6+FACTOR_BITS]}),
+                .zero_point   (settings[64+:VALUE_BITS+1]),
+                .low          (settings[32+:VALUE_BITS+1]),
+                .high         (settings[0+:VALUE_BITS+1]),
+                .by_thresholds(1'b0),
+                .thresholds   ({(2 * TOTAL_BITS){1'b0}}),
+                .beyond       (2'b0),
+                .falling      (2'b0),
+                .valid_out    (valid),
+                .values       (values),
+                .overflows    (overflows)
             );
             assign results[(UNITS-1-u)*UNIT+:UNIT] = {
                 8'(valid), 8'(overflows), 16'(values[0+:VALUE_BITS]), 16'(values[VALUE_BITS+:VALUE_BITS])

@@ -42,18 +42,22 @@ module requantizer_bench;
                 .VALUE_BITS      (VALUE_BITS),
                 .SATURATE        (1'(TYPE % 2))
             ) unit (
-                .clk        (clk),
-                .reset      (reset),
-                .valid_in   (vector[VECTOR-8]),
-                .sums       ({lane_1[64+:SUM_BITS], lane_0[64+:SUM_BITS]}),
-                .biases     ({lane_1[32+:32], lane_0[32+:32]}),
-                .scales     ({lane_1[0+:32], lane_0[0+:32]}),
-                .zero_point (settings[64+:VALUE_BITS+1]),
-                .low        (settings[32+:VALUE_BITS+1]),
-                .high       (settings[0+:VALUE_BITS+1]),
-                .valid_out  (valid),
-                .values     (values),
-                .overflows  (overflows)
+                .clk          (clk),
+                .reset        (reset),
+                .valid_in     (vector[VECTOR-8]),
+                .sums         ({lane_1[64+:SUM_BITS], lane_0[64+:SUM_BITS]}),
+                .biases       ({lane_1[32+:32], lane_0[32+:32]}),
+                .scales       ({lane_1[0+:32], lane_0[0+:32]}),
+                .zero_point   (settings[64+:VALUE_BITS+1]),
+                .low          (settings[32+:VALUE_BITS+1]),
+                .high         (settings[0+:VALUE_BITS+1]),
+                .by_thresholds(1'b0),
+                .thresholds   ({(2 * TOTAL_BITS){1'b0}}),
+                .beyond       (2'b0),
+                .falling      (2'b0),
+                .valid_out    (valid),
+                .values       (values),
+                .overflows    (overflows)
             );
             assign results[(UNITS-1-u)*UNIT+:UNIT] = {
                 8'(valid), 8'(overflows), 16'(values[0+:VALUE_BITS]), 16'(values[VALUE_BITS+:VALUE_BITS])

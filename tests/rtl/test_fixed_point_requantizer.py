@@ -171,7 +171,7 @@ def test_every_total_of_8_bits_at_every_shift(verilated: Simulate) -> None:
 
 def parameters(kind: str, **others: object) -> dict[str, object]:
     given = machine(requantizer=kind)
-    lane = lane_parameters(given, given.pe.activation.bits)
+    lane = lane_parameters(given, given.pe.activation)
     return {name: f"1'b{value:d}" if isinstance(value, bool) else value for name, value in lane.items()} | others
 
 

@@ -23,12 +23,12 @@ def emitted(folder: Path, requantizer: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("requantizer", "parameters"),
     [
-        ("float32_rne", ["int SCALE_BITS = 32,", "bit FLOAT32 = 1'b1,", "int ROUNDING = 3,", "bit TWICE = 1'b0 "]),
+        ("float32_rne", ["int SCALE_BITS = 32,", "bit FLOAT32 = 1'b1,", "int ROUNDING = 3,", "bit TWICE = 1'b0,"]),
         (
             "q31_double_rounding",
-            ["int SCALE_BITS = 37,", "bit FLOAT32 = 1'b0,", "int ROUNDING = 2,", "bit TWICE = 1'b1 "],
+            ["int SCALE_BITS = 37,", "bit FLOAT32 = 1'b0,", "int ROUNDING = 2,", "bit TWICE = 1'b1,"],
         ),
-        ("q31_half_up", ["int SCALE_BITS = 37,", "bit FLOAT32 = 1'b0,", "int ROUNDING = 1,", "bit TWICE = 1'b0 "]),
+        ("q31_half_up", ["int SCALE_BITS = 37,", "bit FLOAT32 = 1'b0,", "int ROUNDING = 1,", "bit TWICE = 1'b0,"]),
         ("mantissa16_half_away", ["int SCALE_BITS = 21,", "bit FLOAT32 = 1'b0,", "int ROUNDING = 2,"]),
         ("shift_floor", ["int SCALE_BITS = 6,", "bit FLOAT32 = 1'b0,", "int ROUNDING = 0,"]),
     ],
@@ -55,6 +55,26 @@ def test_verilator_has_nothing_to_say(tmp_path: Path, requantizer: str) -> None:
     emitted(tmp_path / "out", requantizer)
     files = [tmp_path / "out" / line for line in (tmp_path / "out" / "files.f").read_text().split()]
     assert shell("verilator", "--lint-only", "-Wall", "--top-module", "test_2x3_requantizer", *files) == ""
+
+
+@needs_verilator
+def test_a_machine_that_compares(tmp_path: Path) -> None:
+    given = machine(2, 3, accumulator_bits=24, threshold_steps=15, pe={"final_sum_bits": 20})
+    emit(given, tmp_path / "out")
+    top = (tmp_path / "out" / "rtl" / "test_2x3_requantizer.sv").read_text()
+    assert "parameter int THRESHOLDS = 15" in top
+    page = (tmp_path / "out" / "README.md").read_text()
+    # Four lanes, 15 thresholds each, as wide as a total.
+    assert "| `thresholds` | input | 1200 |" in page
+    assert "`low` plus as many as the sum has reached of its channel's thresholds" in " ".join(page.split())
+    files = [tmp_path / "out" / line for line in (tmp_path / "out" / "files.f").read_text().split()]
+    assert shell("verilator", "--lint-only", "-Wall", "--top-module", "test_2x3_requantizer", *files) == ""
+
+
+def test_a_machine_that_does_not_has_no_ports_for_it(tmp_path: Path) -> None:
+    top, page = emitted(tmp_path / "out", "float32_rne")
+    assert ".thresholds({(LANES*TOTAL_BITS){1'b0}})," in top
+    assert "| `thresholds`" not in page
 
 
 def test_every_lane_has_as_many_stages() -> None:

@@ -15,7 +15,7 @@ from accel.arch.load import load_arch
 from accel.arch.registers import pe_registers
 from accel.arch.spec import Dataflow
 from accel.arch.technology import load_technology
-from accel.cost.area import pe_um2
+from accel.cost.area import pe_um2, requantizer_um2
 from accel.cost.requantizer import requantizer_parts
 from accel.errors import AccelError
 from accel.numerics.requantize import REQUANTIZERS
@@ -152,6 +152,20 @@ def test_a_total_takes_no_more_registers_than_it_has_bits() -> None:
     assert (lane.parameters["ACCUMULATOR_BITS"], lane.parameters["TOTAL_BITS"]) == (12, 9)
     flip_flops = synthesize(lane.module, lane.parameters, find_library()).flip_flops
     assert flip_flops == requantizer_parts(given).register_bits
+
+
+@needs_synthesis
+def test_comparators_register_what_they_say_its_count_and_the_value() -> None:
+    plain, comparing = (
+        machine(requantizer="shift_floor", weight="int2", activation="int4", accumulator_bits=8, threshold_steps=steps)
+        for steps in (0, 7)
+    )
+    lanes = [requantizer_of(given) for given in (plain, comparing)]
+    without, with_them = (synthesize(lane.module, lane.parameters, find_library()) for lane in lanes)
+    assert with_them.flip_flops - without.flip_flops == 7 + 3 + 4
+    technology = load_technology("45nm")
+    model = requantizer_um2(comparing, technology) - requantizer_um2(plain, technology)
+    assert model == pytest.approx(7 * technology.adder_um2(8))
 
 
 @pytest.mark.parametrize("requantizer", REQUANTIZERS)

@@ -14,10 +14,11 @@ namespace {
 
 struct Header {
     int64_t magic, elements, lanes;
-    int64_t sum_bits, scale_bits, value_bits;
+    int64_t sum_bits, total_bits, scale_bits, value_bits, thresholds;
     int64_t zero_point, low, high;
+    int64_t channels;  // whose thresholds there are; 0: sums are scaled
 };
-constexpr int64_t MAGIC = 0x324c51455241;  // "AREQL2"
+constexpr int64_t MAGIC = 0x334c51455241;  // "AREQL3"
 
 }  // namespace
 
@@ -37,6 +38,11 @@ int main(int argc, char** argv) {
     const auto sums = read_many<int64_t>(stimulus, head.elements);
     const auto biases = read_many<int32_t>(stimulus, head.elements);
     const auto scales = read_many<int64_t>(stimulus, head.elements);
+    const bool compares = head.channels > 0;
+    const auto channel_of = read_many<int32_t>(stimulus, compares ? head.elements : 0);
+    const auto thresholds = read_many<int64_t>(stimulus, head.channels * head.thresholds);
+    const auto beyond = read_many<int32_t>(stimulus, head.channels * head.thresholds);
+    const auto falling = read_many<int32_t>(stimulus, head.channels);
     std::vector<int32_t> values;
     values.reserve(head.elements + head.lanes);
     int64_t overflows = 0;
@@ -56,14 +62,26 @@ int main(int argc, char** argv) {
     dut->zero_point = head.zero_point & ((int64_t(2) << head.value_bits) - 1);
     dut->low = head.low & ((int64_t(2) << head.value_bits) - 1);
     dut->high = head.high & ((int64_t(2) << head.value_bits) - 1);
+    dut->by_thresholds = compares;
 
     Lanes sum_lanes(head.lanes, head.sum_bits), bias_lanes(head.lanes, 32), scale_lanes(head.lanes, head.scale_bits);
+    const int compared = std::max<int64_t>(1, head.lanes * head.thresholds);
+    Lanes threshold_lanes(compared, head.total_bits), beyond_lanes(compared, 1), falling_lanes(head.lanes, 1);
     int64_t entered = 0;
     for (int64_t idle = 0; static_cast<int64_t>(values.size()) < head.elements; ++idle) {
         if (idle > head.elements / head.lanes + 100) {
             std::fprintf(stderr, "stuck after %zu of %lld integers\n", values.size(),
                          static_cast<long long>(head.elements));
             return 3;
+        }
+        // Thresholds are a clock behind their sums: here come those of the set before.
+        if (compares) {
+            store_words(dut->thresholds, threshold_lanes.words());
+            store_words(dut->beyond, beyond_lanes.words());
+            store_words(dut->falling, falling_lanes.words());
+            threshold_lanes.clear();
+            beyond_lanes.clear();
+            falling_lanes.clear();
         }
         dut->valid_in = entered < head.elements;
         sum_lanes.clear();
@@ -73,6 +91,13 @@ int main(int argc, char** argv) {
             sum_lanes.put(lane, sums[entered]);
             bias_lanes.put(lane, biases[entered]);
             scale_lanes.put(lane, scales[entered]);
+            if (!compares) continue;
+            const int64_t channel = channel_of[entered];
+            falling_lanes.put(lane, falling[channel]);
+            for (int64_t step = 0; step < head.thresholds; ++step) {
+                threshold_lanes.put(lane * head.thresholds + step, thresholds[channel * head.thresholds + step]);
+                beyond_lanes.put(lane * head.thresholds + step, beyond[channel * head.thresholds + step]);
+            }
         }
         store_words(dut->sums, sum_lanes.words());
         store_words(dut->biases, bias_lanes.words());
