@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_NAMED = 3
+
 
 class AccelError(Exception):
     """Something in the user's input is wrong; the message is one sentence that says what to do.
@@ -31,3 +35,16 @@ class AccelError(Exception):
         head = f"{self.where}: " if self.where else ""
         tail = f"; {self.hint}" if self.hint else ""
         return f"{head}{self.what}{tail}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """A few names, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["stem"]), listed(["a", "b"]), listed(["a", "b", "c", "d", "e", "f"])
+    ('stem', 'a and b', 'a, b, c and 3 more')
+    """
+    few = len(names) <= _NAMED + 1
+    *first, last = names if few else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
+    return f"{', '.join(first)} and {last}" if first else last

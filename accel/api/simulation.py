@@ -113,6 +113,10 @@ def simulate(
         job.run(batch, activity and number == 0, one_of(progress, number, len(batches)), observer)
     if recorder is not None:
         recorder.write(named(progress, f"registers of layer {recorder.waves.layer}"))
+    if job.float_network is not None and not job.errors:
+        notes.append(
+            f"no tensor of {job.float_network.path} is named like one of this network: no layer shows an error"
+        )
     result = result_of(network.name, graph.batch, arch, simulator.program, simulator.cycles, job.observations(truth))
     return Simulation(result, job.outputs(), (*notes, *scale_notes(graph, arch), *threshold_notes(network.graph, arch)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accel.arch.spec import Machine
-from accel.errors import AccelError
+from accel.errors import AccelError, listed
 from accel.flow.lower import lower
 from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.rebase import rebase_activations
@@ -20,14 +20,19 @@ def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
     Raises
     ------
     AccelError
-        A layer whose weights or activations the processing elements cannot hold, or else a scale that the requantizer
-        cannot take: all such layers at once.
+        Layers whose weights or activations the processing elements cannot hold, or else scales that the requantizer
+        cannot take: all of them at once.
     """
     fitted = without_thresholds(rebase_activations(graph, machine.pe.activation.signed), machine)
-    problems = [problem for node in fitted.nodes for problem in _too_wide(fitted, node, machine)]
-    if problems:
+    layers: dict[str, list[str]] = {}
+    for node in fitted.nodes:
+        for problem in _problems(fitted, node, machine):
+            layers.setdefault(problem, []).append(node.name)
+    if layers:
         raise AccelError(
-            "; ".join(problems),
+            "; ".join(
+                f"{listed(names)} {'has' if len(names) == 1 else 'have'} {what}" for what, names in layers.items()
+            ),
             graph.path,
             f"choose a machine with wider processing elements than {machine.name}'s",
         )
@@ -41,17 +46,18 @@ def compile_graph(graph: Graph, machine: Machine) -> Program:
     return emit(flow, machine, choose(flow, machine))
 
 
-def _too_wide(graph: Graph, node: Node, machine: Machine) -> list[str]:
+def _problems(graph: Graph, node: Node, machine: Machine) -> list[str]:
+    """What a layer has that the processing elements cannot take."""
     if not isinstance(node.op, Conv | Linear):
         return []
     activation = graph.tensors[node.inputs[0]].qtype
     assert activation is not None
     pairs = (("weights", node.op.weight.qtype, machine.pe.weight), ("activations", activation, machine.pe.activation))
     problems = [
-        f"{node.name} has {found} {what}, and the processing elements take {legal}"
+        f"{found} {what}, and the processing elements take {legal}"
         for what, found, legal in pairs
         if not (legal.holds(found) or machine.pe.split_operands)
     ]
     if machine.pe.activation.bipolar and isinstance(node.op, Conv) and any(node.op.pads):
-        problems.append(f"{node.name} pads with zeros, and bipolar processing elements have none")
+        problems.append("padding with zeros, and bipolar processing elements have none")
     return problems

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
-from accel.errors import AccelError
+from accel.errors import AccelError, listed
 from accel.graph.ir import Conv, Graph, Linear
 from accel.numerics.requantize import REQUANTIZERS, multiplier
 
@@ -23,15 +23,16 @@ def check_scales(graph: Graph, machine: Machine) -> None:
     Raises
     ------
     AccelError
-        All layers with a scale that it cannot.
+        Which layers have one that it cannot.
     """
     unit = REQUANTIZERS[machine.vector.requantizer]
     problems = [(name, unit.problem(scales)) for name, scales in _layers(graph)]
-    found = [f"{name}: {problem}" for name, problem in problems if problem]
+    found = [(name, problem) for name, problem in problems if problem]
     if found:
-        raise AccelError(
-            "; ".join(found), graph.path, "take a machine with another vector.requantizer, or other scales"
-        )
+        (first, problem), *others = found
+        more = f", and so it is with {listed([name for name, _ in others])}" if others else ""
+        hint = "take a machine with another vector.requantizer, or other scales"
+        raise AccelError(f"{first}: {problem}{more}", graph.path, hint)
 
 
 def scale_notes(graph: Graph, machine: Machine) -> list[str]:

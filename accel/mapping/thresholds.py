@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from accel.arch.spec import Machine
-from accel.errors import AccelError
+from accel.errors import AccelError, listed
 from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.normalize import use_folded
 
@@ -30,7 +30,7 @@ def without_thresholds(graph: Graph, machine: Machine) -> Graph:
     if refused:
         most = max(levels(node) for node in refused)
         raise AccelError(
-            f"{', '.join(node.name for node in refused)}: sums are compared with up to {most} thresholds, and a lane "
+            f"{listed([node.name for node in refused])}: sums are compared with up to {most} thresholds, and a lane "
             f"of the vector unit compares with {machine.vector.threshold_steps}",
             graph.path,
             f"choose a machine with vector.threshold_steps of {most} or more than {machine.name}'s",

@@ -60,7 +60,10 @@ class Thresholds:
         return out.reshape(sums.shape)
 
     def same_as(self, other: Thresholds) -> bool:
-        """Whether all sums become the same integers, channels without a single threshold in reach aside."""
+        """Whether both have the same thresholds and integers.
+
+        Others may do the same with every sum that there is: by thresholds that none reaches.
+        """
         return (
             (self.lowest, self.stride) == (other.lowest, other.stride)
             and np.array_equal(self.values, other.values)

@@ -99,10 +99,11 @@ class _Search:
         self._layer_costs: dict[LayerWidths, dict[str, float]] = {}
         base = self.candidate("base", {})
         self.base_noise, self.base_costs = _noise(base), base.costs
+        self.base_problem = subject.costs(self.variants.base)[1]
         self.limit = budget.limit(base.costs)
 
     def problem(self, bits: Bits) -> AccelError | None:
-        """Why the requantizer has no scales for a network with those bits; None if it has."""
+        """Why a network cannot have those bits, for want of scales; None if it can."""
         try:
             self.variants.graph(bits)
         except AccelError as error:
@@ -113,12 +114,13 @@ class _Search:
 
     @property
     def notes(self) -> list[str]:
-        """Bits that were left out, the first by name."""
-        if not self.left_out:
-            return []
-        (first, reason), *others = self.left_out.items()
-        more = f", and {len(others)} more" if others else ""
-        return [f"bits (of weights, of activations) without scales are left out: {first}: {reason}{more}"]
+        """That the machine has not 8 bits; and bits that were left out, the first by name."""
+        notes = [self.base_problem] if self.base_problem else []
+        if self.left_out:
+            (first, reason), *others = self.left_out.items()
+            more = f", and {len(others)} more" if others else ""
+            notes.append(f"bits (of weights, of activations) are left out: {first}: {reason}{more}")
+        return notes
 
     def costs(self, graph: Graph) -> Costs:
         """What a network costs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from math import inf
 
 from accel.errors import AccelError
 from accel.studies.cost_laws import Costs
@@ -43,7 +44,10 @@ class Budget:
             near = difflib.get_close_matches(quantity, _FIELDS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"legal are {', '.join(_FIELDS)}"
             raise AccelError(f"--budget limits '{quantity}'", "", hint)
-        return cls(text.strip(), quantity, float(match[2]), bool(match[3]))
+        amount = float(match[2])
+        if amount == inf:
+            raise AccelError(f"--budget is '{text}', which is no finite number", "", _HINT)
+        return cls(text.strip(), quantity, amount, bool(match[3]))
 
     @property
     def field(self) -> str:

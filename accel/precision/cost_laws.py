@@ -73,7 +73,7 @@ def costs_of(name: str, graph: Graph, machine: Machine | None) -> AtWidths:
     try:
         fitted = fit_to_machine(graph, machine)
     except AccelError as error:
-        return AtWidths(layers, unknown, f"no cycles on {machine.name}: {_first(error.what)}")
+        return AtWidths(layers, unknown, f"no cycles on {machine.name}: {error.what}")
     program = compile_graph(fitted, machine)
     result = result_of(name, graph.batch, machine, program, estimate_cycles(program, machine), None)
     measured = {layer.name: layer for layer in result.layers if layer.unit == "array"}
@@ -103,9 +103,3 @@ def _by_laws(graph: Graph, node: Node, macs: int) -> LayerCosts:
     return LayerCosts(
         node.name, node.kind, load.weight_bits, load.activation_bits, load.macs, load.weights, costs, costs
     )
-
-
-def _first(problems: str) -> str:
-    """The first of several problems, and how many more there are."""
-    first, *more = problems.split("; ")
-    return f"{first}, and {len(more)} more" if more else first

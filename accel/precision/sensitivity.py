@@ -72,7 +72,7 @@ def study(
         try:
             graph = variants.graph({layer: LayerWidths(**{operand: bits})})
         except AccelError as error:
-            notes.append(f"{operand} of {bits} bits in {layer} are left out: {error.what}")
+            notes.append(f"{layer}: {operand} of {bits} bits are left out: {error.what}")
             continue
         rows.append(Sensitivity(layer, operand, bits, judge.quality(graph), subject.costs(graph)[0]))
     return SensitivityStudy(

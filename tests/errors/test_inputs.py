@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from accel.errors import AccelError
@@ -139,6 +140,23 @@ def test_labels_without_images(here, accel) -> None:
 def test_images_of_no_input(here, accel) -> None:
     ran = accel("run", INT8, "--arch", "edge-32x32", "--images", 2)
     assert ran.err == f"error: {INT8}: 2 images are asked for, and no input is given; give one with --input\n"
+
+
+def test_a_float_network_of_other_names_is_said_to_show_nothing(here, accel) -> None:
+    model = onnx.load(workloads_dir() / "digits_resnet8" / "float.onnx")
+    for node in model.graph.node:
+        node.name = f"other.{node.name}"
+        node.input[:] = [f"other.{name}" if name else name for name in node.input]
+        node.output[:] = [f"other.{name}" for name in node.output]
+    for value in (*model.graph.initializer, *model.graph.input, *model.graph.output):
+        value.name = f"other.{value.name}"
+    del model.graph.value_info[:]
+    onnx.save(model, "other.onnx")
+    ran = accel(*RUN, "--images", 1, "--float", "other.onnx")
+    assert (ran.code, ran.err) == (
+        0,
+        "note: no tensor of other.onnx is named like one of this network: no layer shows an error\n",
+    )
 
 
 def test_a_quantized_network_is_no_float_reference(here, accel) -> None:

@@ -148,7 +148,7 @@ def test_bipolar_operands_need_a_machine_that_has_minus_one_and_one(tmp_path: Pa
     refusals = {
         "uint8": "conv has bipolar activations, and the processing elements take uint8",
         "int1": "conv has bipolar activations, and the processing elements take int1",
-        "bipolar": "conv pads with zeros, and bipolar processing elements have none",
+        "bipolar": "conv has padding with zeros, and bipolar processing elements have none",
     }
     for pe, message in refusals.items():
         with pytest.raises(AccelError) as error:

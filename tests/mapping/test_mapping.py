@@ -178,10 +178,8 @@ def test_layers_too_wide_for_the_pes_are_named_all_at_once() -> None:
     net = residual_network(qtype=UINT8)
     with pytest.raises(AccelError) as error:
         fit_to_machine(net.graph(net.last), machine(weight="int4"))
-    text = str(error.value)
-    assert text.startswith("test.onnx: conv0 has int8 weights, and the processing elements take int4; conv2 has")
-    assert text.endswith(
-        "linear13 has int8 weights, and the processing elements take int4; "
+    assert str(error.value) == (
+        "test.onnx: conv0, conv2, conv4 and 4 more have int8 weights, and the processing elements take int4; "
         "choose a machine with wider processing elements than test-4x5's"
     )
 

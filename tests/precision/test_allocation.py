@@ -148,7 +148,7 @@ def test_bits_for_which_the_requantizer_has_no_scales_are_left_out_and_named() -
     arch = machine(32, 32, activation="uint8", requantizer="shift_half_up", buffers=(1 << 16, 1 << 18, 1 << 18))
     found = allocate(subject(arch), Budget.parse("memory=0.6x"), (8, 2))
     (note,) = found.notes
-    assert note.startswith("bits (of weights, of activations) without scales are left out: stem (2, 2): its scale is ")
+    assert note.startswith("bits (of weights, of activations) are left out: stem (2, 2): its scale is ")
     assert "and shift_half_up takes those from about 1.1e-19 to 1, and " in note
     assert found.allocated.costs.memory_bits <= found.limit
     assert LayerWidths(2, 2) not in [LayerWidths(x.weight_bits, x.activation_bits) for x in found.layers[:1]]
@@ -234,8 +234,9 @@ def test_scales_are_those_of_the_machines_requantizer() -> None:
             "latency=0.5x",
             (4,),
             None,
-            f"{DIGITS.float_path}: no cycles on test-8x8: stem has int8 weights, and the processing elements take "
-            "int4, and 19 more; choose a machine that takes 8 bits and all of --bits",
+            f"{DIGITS.float_path}: no cycles on test-8x8: stem, stage1.conv1, stage1.conv2 and 7 more have int8 "
+            "weights, and the processing elements take int4; stem, stage1.conv1, stage1.conv2 and 7 more have uint8 "
+            "activations, and the processing elements take uint4; choose a machine that takes 8 bits and all of --bits",
         ),
     ],
 )

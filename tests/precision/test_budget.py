@@ -34,6 +34,11 @@ def test_limits(text, limit) -> None:
         ("latncy=0.7x", "--budget limits 'latncy'; did you mean 'latency'?"),
         ("accuracy=0.9x", "--budget limits 'accuracy'; legal are latency, energy, bops, memory"),
         (
+            "energy=1e400",
+            "--budget is 'energy=1e400', which is no finite number; write latency=0.7x (of 8 bits), latency=2000000 "
+            "(cycles), energy=1e9 (pJ), bops=1e9 or memory=4e6 (bits)",
+        ),
+        (
             "latency=fast",
             "--budget is 'latency=fast'; write latency=0.7x (of 8 bits), latency=2000000 (cycles), energy=1e9 (pJ), "
             "bops=1e9 or memory=4e6 (bits)",

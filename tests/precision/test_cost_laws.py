@@ -67,7 +67,8 @@ def test_a_machine_without_these_widths(two_layers) -> None:
     assert found.costs.cycles is None
     assert found.at_8_bits.cycles is not None
     assert found.notes == (
-        "no cycles on test-8x8: conv0 has int16 weights, and the processing elements take int8, and 3 more",
+        "no cycles on test-8x8: conv0 and linear2 have int16 weights, and the processing elements take int8; "
+        "conv0 and linear2 have int12 activations, and the processing elements take int8",
     )
     four = machine(8, 8, weight="int4", activation="int4", buffers=(4096, 8192, 8192))
     found = study("net", two_layers, four, Widths(4, 4))
@@ -75,7 +76,8 @@ def test_a_machine_without_these_widths(two_layers) -> None:
     assert found.at_8_bits.cycles is None
     assert found.costs.relative_to(found.at_8_bits)["cycles"] is None
     assert found.notes == (
-        "at 8 bits: no cycles on test-8x8: conv0 has int8 weights, and the processing elements take int4, and 3 more",
+        "at 8 bits: no cycles on test-8x8: conv0 and linear2 have int8 weights, and the processing elements take int4; "
+        "conv0 and linear2 have int8 activations, and the processing elements take int4",
     )
 
 

@@ -237,7 +237,9 @@ def test_a_machine_without_8_bits_has_no_cycles() -> None:
     found = study(FloatSubject("digits", FLOAT, IMAGES[:1], "images", None, four), [4])
     assert found.base_costs.cycles is None
     assert found.base.top1 is None
-    assert found.notes[0].startswith("no cycles on test-8x8: stem has int8 weights")
+    assert found.notes[0].startswith(
+        "no cycles on test-8x8: stem, stage1.conv1, stage1.conv2 and 7 more have int8 weights"
+    )
 
 
 def test_options_are_the_quantizers_own(variants) -> None:

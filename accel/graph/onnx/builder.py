@@ -161,12 +161,15 @@ class Builder:
 
     @staticmethod
     def positive(scales: Array, name: str) -> FloatArray:
-        """Scales as a vector, each positive and finite."""
+        """Scales as a vector, each positive, finite and of full float32 precision."""
         if scales.dtype != np.float32:
             raise Unsupported(f"its scale {name!r} is {scales.dtype}, and float32 is supported")
         bad = scales[~(np.isfinite(scales) & (scales > 0))]
         if bad.size:
             raise Unsupported(f"its scale {name!r} is {bad.flat[0]:g}, and scales are positive and finite")
+        least = np.finfo(np.float32).tiny
+        if scales.min(initial=np.inf) < least:
+            raise Unsupported(f"its scale {name!r} is {scales.min():g}, and the smallest normal float32 is {least:g}")
         return scales.reshape(-1)
 
     def encoding(self, scale: str, zero_point: str, default: QType | None = None) -> Encoding:

@@ -524,6 +524,15 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: small(weight_scale=np.float32("nan")),
         "NET:conv: QLinearConv cannot be imported: its scale 'w_scale' is nan, and scales are positive and finite",
     ),
+    "scale infinite": (
+        lambda: small(weight_scale=np.float32("inf")),
+        "NET:conv: QLinearConv cannot be imported: its scale 'w_scale' is inf, and scales are positive and finite",
+    ),
+    "scale subnormal": (
+        lambda: small(weight_scale=np.array([0.5, 0.5, 1e-42, 0.5], np.float32)),
+        "NET:conv: QLinearConv cannot be imported: its scale 'w_scale' is 1.00053e-42, and the smallest normal float32 "
+        "is 1.17549e-38",
+    ),
     "scale of float64": (
         lambda: small(scale=np.float64(0.5)),
         "NET:quantize: QuantizeLinear cannot be imported: its scale 'x_scale' is float64, and float32 is supported",
