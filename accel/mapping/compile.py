@@ -9,6 +9,7 @@ from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.rebase import rebase_activations
 from accel.mapping.emit import emit
 from accel.mapping.program import Program
+from accel.mapping.residency import plan_residency
 from accel.mapping.scales import check_scales
 from accel.mapping.search import choose
 from accel.mapping.thresholds import without_thresholds
@@ -43,7 +44,8 @@ def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
 def compile_graph(graph: Graph, machine: Machine) -> Program:
     """Lower, map and emit a graph that ``fit_to_machine`` has prepared."""
     flow = lower(graph)
-    return emit(flow, machine, choose(flow, machine))
+    residency = plan_residency(flow, machine)
+    return emit(flow, machine, choose(flow, machine, residency), residency)
 
 
 def _problems(graph: Graph, node: Node, machine: Machine) -> list[str]:

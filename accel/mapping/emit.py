@@ -8,18 +8,23 @@ from math import ceil
 
 from accel.arch.multiplier import Step
 from accel.arch.spec import Machine
-from accel.flow.ir import Flow, FlowOp, Range, Region, elements
+from accel.flow.ir import Access, Flow, FlowOp, Range, Region, elements
 from accel.mapping.actions import OperandBits, array_actions
+from accel.mapping.layout import Layout, Place, Runs, runs_of
 from accel.mapping.mapping import (
     ArrayMapping,
     ArrayTile,
     VectorMapping,
     array_tiles,
+    cut,
     fold_shape,
     layer_step,
+    tile_ranges,
     vector_tiles,
 )
 from accel.mapping.program import Compute, Instruction, Layer, Load, Program, Store, Vector
+from accel.mapping.residency import Residency, nothing_stays
+from accel.mapping.ring import Held, Ring
 from accel.mapping.thresholds import levels
 from accel.mapping.vector_work import vector_work
 from accel.result import Actions
@@ -27,78 +32,73 @@ from accel.result import Actions
 BIAS_BYTES = 4
 PARAMETER_BYTES = 8
 """Per output channel: a 32-bit bias and a 32-bit multiplier."""
+TILES_AHEAD = 2
+"""How many tiles before their own one operands are asked for: one under way, the next one's there."""
 
 
-def emit(flow: Flow, machine: Machine, mappings: Sequence[ArrayMapping | VectorMapping | None]) -> Program:
+def emit(
+    flow: Flow,
+    machine: Machine,
+    mappings: Sequence[ArrayMapping | VectorMapping | None],
+    residency: Residency | None = None,
+) -> Program:
     """Write the instructions of every layer.
 
     Layers run one after another: activations of a layer are loaded when the layer before has stored its last output.
-    Weights know no such barrier; they are fetched ahead as soon as a slot is free.
+    Weights know no such barrier; they are fetched ahead as soon as there is room.
+
+    Parameters
+    ----------
+    residency
+        What stays on chip between layers; nothing unless given.
     """
-    emitter = _Emitter(flow, machine)
+    emitter = _Emitter(flow, machine, residency or nothing_stays(flow, machine))
     layers = [emitter.layer(op, mapping) for op, mapping in zip(flow.ops, mappings, strict=True)]
-    instructions = tuple(emitter.instructions)
-    return Program(flow, machine.name, tuple(layers), instructions, _issue(instructions))
-
-
-def _issue(instructions: Sequence[Instruction]) -> tuple[int, ...]:
-    """Tile by tile, but every transfer as early as may be: right behind the last of what it waits for.
-
-    A transfer that is not ready holds up those behind it. So Loads run ahead of their tiles as far as there are slots,
-    and a Store comes right behind its Vector.
-    """
-
-    def place(index: int) -> int:
-        instruction = instructions[index]
-        return max(instruction.waits, default=-1) if isinstance(instruction, Load | Store) else index
-
-    return tuple(sorted(range(len(instructions)), key=place))
-
-
-class _Slots:
-    """The slots of one buffer: what each holds, and which instructions still read it."""
-
-    def __init__(self, count: int) -> None:
-        self.contents: list[Hashable] = [None] * count
-        self.loads: list[int] = [-1] * count
-        self.readers: list[list[int]] = [[] for _ in range(count)]
-        self.oldest_first = list(range(count))
-
-    def find(self, key: Hashable) -> int | None:
-        """The slot that holds ``key`` already."""
-        for slot, held in enumerate(self.contents):
-            if held == key:
-                self._touch(slot)
-                return slot
-        return None
-
-    def claim(self, key: Hashable) -> tuple[int, tuple[int, ...]]:
-        """The least recently used slot, and what must have let go of it before it may be filled."""
-        slot = self.oldest_first[0]
-        self._touch(slot)
-        waits = tuple(self.readers[slot])
-        self.contents[slot], self.readers[slot] = key, []
-        return slot, waits
-
-    def _touch(self, slot: int) -> None:
-        self.oldest_first.remove(slot)
-        self.oldest_first.append(slot)
+    issue = tuple(sorted(range(len(emitter.instructions)), key=emitter.issue_place))
+    return Program(
+        flow,
+        machine.name,
+        tuple(layers),
+        tuple(emitter.instructions),
+        issue,
+        emitter.layout.places,
+        emitter.residency,
+    )
 
 
 class _Emitter:
-    def __init__(self, flow: Flow, machine: Machine) -> None:
+    def __init__(self, flow: Flow, machine: Machine, residency: Residency) -> None:
         self.flow = flow
         self.machine = machine
+        self.residency = residency
+        self.layout = Layout(flow, machine.dram.burst_bytes, residency.kept)
         self.instructions: list[Instruction] = []
         buffers = machine.buffers
-        self.weights, self.activations, self.accumulators = (
-            _Slots(2 if buffer.double_buffered else 1)
-            for buffer in (buffers.weight, buffers.activation, buffers.accumulator)
-        )
+        self.weights = Ring(buffers.weight.capacity_bytes, buffers.weight.double_buffered)
+        self.activations = Ring(buffers.activation.capacity_bytes, buffers.activation.double_buffered)
+        self.freed: list[tuple[int, ...]] = [()] * (2 if buffers.accumulator.double_buffered else 1)
+        """By accumulator slot, the instruction that took its last result away."""
+        self.tiles = 0
+        self.work: list[int] = []
+        """Computes and Vectors so far."""
+        self.weight_places: dict[Hashable, Place] = {}
+        self.earliest: dict[int, int] = {}
+        """Where a Load is issued at the earliest."""
         self.barrier: tuple[int, ...] = ()
         self.layers = 0
         self.actions: Counter[str] = Counter()
         self.shape_actions: dict[Hashable, Counter[str]] = {}
+
+    def issue_place(self, index: int) -> int:
+        """Tile by tile, but every transfer as early as may be: right behind the last of what it waits for.
+
+        A transfer that is not ready holds up those behind it. So a Store comes right behind its Vector, and Loads run
+        ahead of their tiles as far as there is room, but no further than hides their latency.
+        """
+        instruction = self.instructions[index]
+        if not isinstance(instruction, Load | Store):
+            return index
+        return self.earliest[index] if isinstance(instruction, Load) else max(instruction.waits)
 
     def layer(self, op: FlowOp, mapping: ArrayMapping | VectorMapping | None) -> Layer:
         self.actions = Counter()
@@ -107,87 +107,136 @@ class _Emitter:
             self._array_layer(op, mapping)
         elif isinstance(mapping, VectorMapping):
             self._vector_layer(op, mapping)
-        stores = [i.index for i in self.instructions[start:] if isinstance(i, Store)]
-        if stores:
-            self.barrier = (stores[-1],)
+        ends = [
+            i.index for i in self.instructions[start:] if isinstance(i, Store) or (isinstance(i, Vector) and i.stays)
+        ]
+        if ends:
+            self.barrier = (ends[-1],)
         self.layers += 1
         return Layer(op, mapping, Actions(**self.actions))
 
     def _array_layer(self, op: FlowOp, mapping: ArrayMapping) -> None:
         step = layer_step(op, self.flow.tensors, self.machine)
+        tiles = list(array_tiles(op, mapping))
+        self._begin_layer(self._weight_bytes(op, [tile for tile, _, _ in tiles[: _pass_tiles(op, mapping)]]))
         accumulator = 0
         room: tuple[int, ...] = ()
-        for tile, first, last in array_tiles(op, mapping):
-            ranges = self._ranges(op, tile)
-            weight, weight_load = self._load_weights(op, tile, last)
-            activation, activation_loads = self._load_activations(op, ranges)
+        for tile, first, last in tiles:
+            ranges = tile_ranges(op, tile)
+            weights = self._load_weights(op, tile, last)
+            image = op.reads[0].region(ranges)
+            activations = self._load_activations(op, (image,))
             if first:
-                accumulator, room = self.accumulators.claim(None)
+                accumulator, room = self._accumulators()
             compute = self._compute(
-                op,
-                mapping,
-                step,
-                tile,
-                (first, last),
-                (weight, activation, accumulator),
-                (weight_load, *activation_loads),
-                room,
+                op, mapping, step, tile, (first, last), (weights, activations), image, accumulator, room
             )
-            self.weights.readers[weight].append(compute.index)
-            self.activations.readers[activation].append(compute.index)
+            for held in (weights, activations):
+                if held is not None:
+                    held.readers.append(compute.index)
             if last:
-                box = op.write.region(ranges)
-                self._finish(op, None, accumulator, box, (compute.index,))
+                self._finish(op, (), None, accumulator, op.write.region(ranges), (compute.index,))
 
     def _vector_layer(self, op: FlowOp, mapping: VectorMapping) -> None:
+        self._begin_layer(0)
         for ranges in vector_tiles(op, mapping):
-            activation, loads = self._load_activations(op, ranges)
-            accumulator, room = self.accumulators.claim(None)
-            vector = self._finish(op, activation, accumulator, op.write.region(ranges), (*loads, *room))
-            self.activations.readers[activation].append(vector)
+            boxes = tuple(read.region(ranges) for read in op.reads)
+            held = self._load_activations(op, boxes)
+            accumulator, room = self._accumulators()
+            loads = () if held is None else held.loads
+            on_chip = self.barrier if self._some_on_chip(op) else ()
+            vector = self._finish(
+                op, boxes, held, accumulator, op.write.region(ranges), tuple(dict.fromkeys((*loads, *on_chip, *room)))
+            )
+            if held is not None:
+                held.readers.append(vector)
 
-    def _load_weights(self, op: FlowOp, tile: ArrayTile, last: bool) -> tuple[int, int]:
+    def _begin_layer(self, weight_bytes: int) -> None:
+        """Tiles of activations of the layer before are of no more use; weights make room for this layer's."""
+        self.activations.limit(self.residency.free_bytes[self.layers])
+        self.weights.room_for(weight_bytes)
+
+    def _accumulators(self) -> tuple[int, tuple[int, ...]]:
+        """The next accumulator slot, and what must have freed it."""
+        slot = self.tiles % len(self.freed)
+        self.tiles += 1
+        return slot, self.freed[slot]
+
+    def _weight_bytes(self, op: FlowOp, tiles: Sequence[ArrayTile]) -> int:
+        """Of different tiles' weights."""
+        different = {(tile.g, tile.n, tile.k): tile for tile in tiles}
+        return sum(ceil(tile.groups * tile.channels * tile.depth * op.weight_bits / 8) for tile in different.values())
+
+    def _load_weights(self, op: FlowOp, tile: ArrayTile, last: bool) -> Held:
         key = (self.layers, tile.g, tile.n, tile.k)
         held = self.weights.find(key)
         if held is not None:
-            return held, self.weights.loads[held]
-        slot, waits = self.weights.claim(key)
-        bits = tile.groups * tile.channels * tile.depth * op.weight_bits
-        parameters = tile.groups * tile.channels * self._parameter_bytes(op) if last else 0
-        size = self._bursts(ceil(bits / 8) + parameters)
-        self.actions["weight_buffer_write_bytes"] += ceil(bits / 8)
+            return held
+        content = self._weight_bytes(op, [tile])
+        held, waits = self.weights.claim(key, content)
+        name = f"{op.name}.weight"
+        place = self.weight_places.get(key)
+        if place is None:
+            parameters = tile.groups * tile.channels * self._parameter_bytes(op) if last else 0
+            place = self.weight_places[key] = self.layout.add(name, content + parameters)
+        self.actions["weight_buffer_write_bytes"] += content
+        box = (tile.g, tile.n, tile.k)
+        runs = Runs(8 * place.address, 8 * place.size_bytes)
+        held.loads = (self._load("weight", held, 0, name, box, runs, waits),)
+        return held
+
+    def _load(
+        self,
+        buffer: str,
+        held: Held,
+        part: int,
+        tensor: str,
+        box: Region | tuple[Range, Range, Range],
+        runs: Runs,
+        waits: tuple[int, ...],
+    ) -> int:
+        size = self._bursts(runs)
         self.actions["dram_read_bytes"] += size
         index = len(self.instructions)
-        box = (tile.g, tile.n, tile.k)
-        self.instructions.append(Load(index, self.layers, waits, "weight", slot, 0, f"{op.name}.weight", box, size))
-        self.weights.loads[slot] = index
-        return slot, index
+        ahead = self.work[-TILES_AHEAD] if len(self.work) >= TILES_AHEAD else -1
+        self.earliest[index] = max(ahead, *waits, -1)
+        self.instructions.append(
+            Load(index, self.layers, waits, buffer, held.offset, held.size_bytes, part, tensor, box, runs, size)
+        )
+        return index
 
     def _parameter_bytes(self, op: FlowOp) -> int:
         """Per output channel: a bias and a multiplier, or a bias and thresholds as wide as the accumulators."""
         steps = levels(op.node)
         return BIAS_BYTES + ceil(steps * self.machine.pe.accumulator_bits / 8) if steps else PARAMETER_BYTES
 
-    def _load_activations(self, op: FlowOp, ranges: dict[str, Range]) -> tuple[int, tuple[int, ...]]:
-        boxes = tuple(read.region(ranges) for read in op.reads)
-        key = (self.layers, boxes)
-        held = self.activations.find(key)
+    def _some_on_chip(self, op: FlowOp) -> bool:
+        return any(read.tensor in self.residency.kept for read in op.reads)
+
+    def _load_activations(self, op: FlowOp, boxes: tuple[Region, ...]) -> Held | None:
+        """The operands that do not stay on chip, as one tile; None if all do."""
+        kept = self.residency.kept
+        parts = [
+            (part, read, box)
+            for part, (read, box) in enumerate(zip(op.reads, boxes, strict=True))
+            if read.tensor not in kept
+        ]
+        if not parts:
+            return None
+        held = self.activations.find(boxes)
         if held is not None:
-            return held, (self.activations.loads[held],)
-        slot, waits = self.activations.claim(key)
-        indices = []
-        for part, (read, box) in enumerate(zip(op.reads, boxes, strict=True)):
-            content = ceil(elements(box) * self.flow.tensors[read.tensor].bits / 8)
-            size = self._bursts(content)
-            self.actions["activation_buffer_write_bytes"] += content
-            self.actions["dram_read_bytes"] += size
-            index = len(self.instructions)
-            self.instructions.append(
-                Load(index, self.layers, waits + self.barrier, "activation", slot, part, read.tensor, box, size)
-            )
-            indices.append(index)
-        self.activations.loads[slot] = indices[-1]
-        return slot, tuple(indices)
+            return held
+        sizes = [ceil(elements(box) * self.flow.tensors[read.tensor].bits / 8) for _, read, box in parts]
+        held, waits = self.activations.claim(boxes, sum(sizes))
+        self.actions["activation_buffer_write_bytes"] += sum(sizes)
+        held.loads = tuple(
+            self._load("activation", held, part, read.tensor, box, self._runs(read, box), waits + self.barrier)
+            for part, read, box in parts
+        )
+        return held
+
+    def _runs(self, access: Access, box: Region) -> Runs:
+        return runs_of(self.layout.places[access.tensor], access.shape, self.flow.tensors[access.tensor].bits, box)
 
     def _compute(
         self,
@@ -196,11 +245,14 @@ class _Emitter:
         step: Step,
         tile: ArrayTile,
         ends: tuple[bool, bool],
-        slots: tuple[int, int, int],
-        loads: tuple[int, ...],
+        operands: tuple[Held, Held | None],
+        image: Region,
+        accumulator: int,
         room: tuple[int, ...],
     ) -> Compute:
         first, last = ends
+        weights, activations = operands
+        activation_loads = self.barrier if activations is None else activations.loads
         shape = (self.layers, mapping.dataflow, tile.groups, tile.pixels, tile.channels, tile.depth, first)
         actions = self.shape_actions.get(shape)
         if actions is None:
@@ -214,21 +266,23 @@ class _Emitter:
         compute = Compute(
             index=len(self.instructions),
             layer=self.layers,
-            waits=(*loads, *(room if first else ())),
+            waits=(*weights.loads, *activation_loads, *(room if first else ())),
             tile=tile,
             first=first,
             last=last,
-            weight_slot=slots[0],
-            activation_slot=slots[1],
-            accumulator_slot=slots[2],
-            weight_load=loads[0],
-            activation_load=loads[-1],
+            weight_offset=weights.offset,
+            activation_offset=None if activations is None else activations.offset,
+            image=image,
+            accumulator_slot=accumulator,
+            weight_load=weights.loads[0],
+            activation_load=activation_loads[-1] if activation_loads else None,
             room=room[0] if first and room else None,
             folds=folds,
             stream=stream,
             port_cycles=port_cycles,
             port=port,
         )
+        self.work.append(compute.index)
         self.instructions.append(compute)
         return compute
 
@@ -247,27 +301,48 @@ class _Emitter:
         )
         return max(needs, key=lambda need: need[0])
 
-    def _finish(self, op: FlowOp, activation: int | None, accumulator: int, box: Region, waits: tuple[int, ...]) -> int:
-        """The Vector that makes ``box`` and the Store that takes it away; the Vector's index."""
+    def _finish(
+        self,
+        op: FlowOp,
+        operands: tuple[Region, ...],
+        held: Held | None,
+        accumulator: int,
+        box: Region,
+        waits: tuple[int, ...],
+    ) -> int:
+        """The Vector that makes ``box``, and the Store that takes it away unless it stays; the Vector's index."""
+        tensor, buffers = op.write.tensor, self.machine.buffers
+        stays = tensor in self.residency.kept
         work = vector_work(op, box, self.flow.tensors, self.machine)
-        out_bytes = ceil(elements(box) * self.flow.tensors[op.write.tensor].bits / 8)
-        size = self._bursts(out_bytes)
+        out_bytes = ceil(elements(box) * self.flow.tensors[tensor].bits / 8)
         self.actions.update(work.actions)
+        index, cycles = len(self.instructions), work.cycles
+        if stays:
+            self.actions["activation_buffer_write_bytes"] += out_bytes
+            cycles = max(cycles, ceil(out_bytes / buffers.activation.width_bytes_per_cycle))
+        offset = None if held is None else held.offset
+        self.instructions.append(Vector(index, self.layers, waits, offset, operands, accumulator, box, stays, cycles))
+        if operands:
+            self.work.append(index)
+        self.freed[accumulator] = (index,)
+        if stays:
+            return index
+        runs = self._runs(op.write, box)
+        size = self._bursts(runs)
         self.actions["accumulator_buffer_write_bytes"] += out_bytes
         self.actions["accumulator_buffer_read_bytes"] += out_bytes
         self.actions["dram_write_bytes"] += size
-        vector = Vector(len(self.instructions), self.layers, waits, activation, accumulator, box, work.cycles)
-        store = Store(vector.index + 1, self.layers, (vector.index,), accumulator, op.write.tensor, box, size)
-        self.instructions += (vector, store)
-        self.accumulators.readers[accumulator] = [store.index]
-        return vector.index
+        self.instructions.append(Store(index + 1, self.layers, (index,), accumulator, tensor, box, runs, size))
+        self.freed[accumulator] = (index + 1,)
+        return index
 
-    def _ranges(self, op: FlowOp, tile: ArrayTile) -> dict[str, Range]:
-        """The loop ranges whose data a tile touches: all of c, kh, kw, as activations are not cut along k."""
-        ranges = dict(op.whole)
-        ranges.update(g=tile.g, b=tile.b, oh=tile.oh, ow=tile.ow, n=tile.n)
-        return ranges
-
-    def _bursts(self, size_bytes: int) -> int:
+    def _bursts(self, runs: Runs) -> int:
         burst = self.machine.dram.burst_bytes
-        return -(-size_bytes // burst) * burst
+        return runs.bursts(burst) * burst
+
+
+def _pass_tiles(op: FlowOp, mapping: ArrayMapping) -> int:
+    """How many tiles follow one another until the inner loop begins again."""
+    size = op.sizes
+    ks = len(cut(size["c"] * size["kh"] * size["kw"], mapping.k))
+    return ks if mapping.outer == "channels" else ks * len(cut(size["n"], mapping.n))

@@ -194,6 +194,11 @@ def parts(size: Size, step: Size) -> Size:
     return -(-size // step)
 
 
+def tile_ranges(op: FlowOp, tile: ArrayTile) -> dict[str, Range]:
+    """The loop ranges whose data a tile touches: all of c, kh, kw, as activations are not cut along k."""
+    return op.whole | {"g": tile.g, "b": tile.b, "oh": tile.oh, "ow": tile.ow, "n": tile.n}
+
+
 def k_tiles(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[list[Range]]:
     """The stretches of the reduction that one fold adds up, tile by tile, in the order in which they are added.
 

@@ -9,30 +9,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accel.flow.ir import Flow, FlowOp, Range, Region
+from accel.mapping.layout import Place, Runs
 from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping
+from accel.mapping.residency import Residency
 from accel.result import Actions
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """DRAM -> one slot of the weight or activation buffer."""
+    """DRAM -> the weight or activation buffer."""
 
     index: int
     layer: int
     waits: tuple[int, ...]
     buffer: str
     """``weight`` or ``activation``."""
-    slot: int
+    offset: int
+    """Of the tile in the buffer, all its operands together."""
+    held_bytes: int
+    """Of the tile in the buffer."""
     part: int
-    """Which operand of the slot (an Add loads two)."""
+    """Which operand of the tile (an Add loads two)."""
     tensor: str
     box: Region | tuple[Range, Range, Range]
     """Activations: (b, c, h, w); weights: (g, n, k)."""
+    runs: Runs
+    """Where that lies in DRAM."""
     size_bytes: int
     """Whole bursts."""
 
     def __str__(self) -> str:
-        return f"load    {self.buffer}[{self.slot}] <- {self.tensor}{_box(self.box)} {self.size_bytes} B"
+        return f"load    {self.buffer}[{self.offset}] <- {self.tensor}{_box(self.box)} {self.size_bytes} B"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +53,17 @@ class Compute:
     first: bool
     """The first k tile overwrites the accumulators, later ones add."""
     last: bool
-    weight_slot: int
-    activation_slot: int
+    weight_offset: int
+    activation_offset: int | None
+    """None: the activations stay on chip, and are read where they lie."""
+    image: Region
+    """The activations that it reads, (b, c, h, w)."""
     accumulator_slot: int
     weight_load: int
-    activation_load: int
+    activation_load: int | None
+    """The Load that brings the activations, or, where they stay on chip, what ended the layer before."""
     room: int | None
-    """The Store that frees the accumulator slot, if the slot was in use."""
+    """What frees the accumulator slot, if it was in use: a Store, or the Vector of a tile that stays on chip."""
     folds: int
     stream: int
     port_cycles: int
@@ -63,28 +74,33 @@ class Compute:
     def __str__(self) -> str:
         sign = "=" if self.first else "+="
         return (
-            f"compute accumulator[{self.accumulator_slot}] {sign} activation[{self.activation_slot}] "
-            f"* weight[{self.weight_slot}] {self.tile} {self.folds} folds x {self.stream}"
+            f"compute accumulator[{self.accumulator_slot}] {sign} {_operands(self.activation_offset)} "
+            f"* weight[{self.weight_offset}] {self.tile} {self.folds} folds x {self.stream}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """The vector unit: finish an accumulator tile, or work on an activation slot; the result waits for its Store."""
+    """The vector unit: finish an accumulator tile, or work on activations; a Store takes the result, or it stays."""
 
     index: int
     layer: int
     waits: tuple[int, ...]
-    activation_slot: int | None
-    """None: the source is the accumulator slot itself."""
+    activation_offset: int | None
+    """None: no operand was loaded; the source is the accumulator slot itself, or activations that stay on chip."""
+    operands: tuple[Region, ...]
+    """The activations that it reads, a box of each; empty: it reads the accumulator slot."""
     accumulator_slot: int
     box: Region
     """The output's part that it makes."""
+    stays: bool
+    """The result goes straight to its tensor's place in the activation buffer."""
     cycles: int
 
     def __str__(self) -> str:
-        source = "in place" if self.activation_slot is None else f"activation[{self.activation_slot}]"
-        return f"vector  accumulator[{self.accumulator_slot}] <- {source} {_box(self.box)} {self.cycles} cycles"
+        source = _operands(self.activation_offset) if self.operands else f"accumulator[{self.accumulator_slot}]"
+        target = "on chip" if self.stays else f"accumulator[{self.accumulator_slot}]"
+        return f"vector  {target} <- {source} {_box(self.box)} {self.cycles} cycles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +113,8 @@ class Store:
     accumulator_slot: int
     tensor: str
     box: Region
+    runs: Runs
+    """Where that lies in DRAM."""
     size_bytes: int
     """Whole bursts."""
 
@@ -129,9 +147,15 @@ class Program:
     """Tile by tile; each one's ``index`` is its place here."""
     issue: tuple[int, ...]
     """The order in which they are issued: nothing before what it waits for. DMA serves its transfers in this order."""
+    places: dict[str, Place]
+    """Where tensors and layers' weights lie in DRAM."""
+    residency: Residency
+    """What stays on chip between layers."""
 
     def __str__(self) -> str:
         lines = [f"program {self.flow.name} on {self.machine}"]
+        lines += [f"  dram {place} {name}" for name, place in self.places.items()]
+        lines += [f"  stays {place}" for name, place in self.residency.kept.items() if name == place.tensor]
         layer = -1
         for instruction in self.instructions:
             if instruction.layer != layer:
@@ -140,6 +164,10 @@ class Program:
             waits = ",".join(map(str, instruction.waits))
             lines.append(f"    {instruction.index:5d} {instruction}{f'  after {waits}' if waits else ''}")
         return "\n".join(lines)
+
+
+def _operands(offset: int | None) -> str:
+    return "on chip" if offset is None else f"activation[{offset}]"
 
 
 def _box(box: tuple[Range, ...]) -> str:

@@ -14,7 +14,8 @@ from accel.errors import AccelError
 from accel.flow.ir import Flow, FlowOp
 from accel.graph.ir import Tensor
 from accel.mapping.mapping import ArrayMapping, VectorMapping
-from accel.mapping.price import ArrayPrices, Footprint, Price, VectorPrices
+from accel.mapping.price import ArrayPrices, Footprint, Price, Room, VectorPrices
+from accel.mapping.residency import Residency
 
 M = TypeVar("M", ArrayMapping, VectorMapping)
 
@@ -22,8 +23,15 @@ _RESOLUTION = 0.02
 """Prices closer than this are equal."""
 
 
-def choose(flow: Flow, machine: Machine) -> tuple[ArrayMapping | VectorMapping | None, ...]:
+def choose(
+    flow: Flow, machine: Machine, residency: Residency | None = None
+) -> tuple[ArrayMapping | VectorMapping | None, ...]:
     """A mapping for every nest of ``flow``, None for views; equal nests are searched once.
+
+    Parameters
+    ----------
+    residency
+        What stays on chip between layers; nothing unless given.
 
     Raises
     ------
@@ -32,14 +40,15 @@ def choose(flow: Flow, machine: Machine) -> tuple[ArrayMapping | VectorMapping |
     """
     known: dict[object, ArrayMapping | VectorMapping] = {}
     chosen: list[ArrayMapping | VectorMapping | None] = []
-    for op in flow.ops:
+    for position, op in enumerate(flow.ops):
         if op.is_view:
             chosen.append(None)
             continue
-        key = _signature(op, flow.tensors)
+        room = Room.whole(op, machine) if residency is None else residency.room(position, op)
+        key = _signature(op, flow.tensors), room
         if key not in known:
             search = _search_array if op.on_array else _search_vector
-            known[key] = search(op, flow, machine)
+            known[key] = search(op, flow, machine, room)
         chosen.append(known[key])
     return tuple(chosen)
 
@@ -51,39 +60,39 @@ def _signature(op: FlowOp, tensors: dict[str, Tensor]) -> object:
     return op.kind, weight_bits, op.dims, reads, tensors[op.write.tensor].bits, len(op.epilogue)
 
 
-def _search_array(op: FlowOp, flow: Flow, machine: Machine) -> ArrayMapping:
-    prices = ArrayPrices(op, flow, machine)
+def _search_array(op: FlowOp, flow: Flow, machine: Machine, room: Room) -> ArrayMapping:
+    prices = ArrayPrices(op, flow, machine, room)
     priced: list[tuple[Price, ArrayMapping]] = []
     smallest: Footprint | None = None
     for tile in _array_tiles(op, machine, prices.step.products):
         footprint = prices.footprint(*tile)
         if smallest is None or footprint.total < smallest.total:
             smallest = footprint
-        if not footprint.excess(machine):
+        if not footprint.excess(machine, room):
             priced.extend(prices.mappings(tile, footprint))
-    return _fewest_tiles(priced, smallest, op, flow, machine)
+    return _fewest_tiles(priced, smallest, op, flow, machine, room)
 
 
-def _search_vector(op: FlowOp, flow: Flow, machine: Machine) -> VectorMapping:
-    prices = VectorPrices(op, flow, machine)
+def _search_vector(op: FlowOp, flow: Flow, machine: Machine, room: Room) -> VectorMapping:
+    prices = VectorPrices(op, flow, machine, room)
     priced: list[tuple[Price, VectorMapping]] = []
     smallest: Footprint | None = None
     for tile in _vector_tiles(op.sizes):
         footprint = prices.footprint(*tile)
         if smallest is None or footprint.total < smallest.total:
             smallest = footprint
-        if not footprint.excess(machine):
+        if not footprint.excess(machine, room):
             priced.append(prices.mapping(tile, footprint))
-    return _fewest_tiles(priced, smallest, op, flow, machine)
+    return _fewest_tiles(priced, smallest, op, flow, machine, room)
 
 
 def _fewest_tiles(
-    priced: list[tuple[Price, M]], smallest: Footprint | None, op: FlowOp, flow: Flow, machine: Machine
+    priced: list[tuple[Price, M]], smallest: Footprint | None, op: FlowOp, flow: Flow, machine: Machine, room: Room
 ) -> M:
     """The cheapest mapping, or one that the price cannot tell from it with fewer tiles."""
     if not priced:
         assert smallest is not None
-        raise _does_not_fit(op, smallest, flow, machine)
+        raise _does_not_fit(op, smallest, flow, machine, room)
     limit = min(price.cycles for price, _ in priced) * (1 + _RESOLUTION)
     as_cheap = (entry for entry in priced if entry[0].cycles <= limit)
     return min(as_cheap, key=lambda entry: (entry[0].tiles, entry[0].cycles))[1]
@@ -138,11 +147,11 @@ def _steps(size: int, unit: int) -> list[int]:
     return sorted({min(part * unit, size) for part in _fractions(ceil(size / unit))})
 
 
-def _does_not_fit(op: FlowOp, smallest: Footprint, flow: Flow, machine: Machine) -> AccelError:
+def _does_not_fit(op: FlowOp, smallest: Footprint, flow: Flow, machine: Machine, room: Room) -> AccelError:
     parts = []
-    for name, (need, room) in smallest.excess(machine).items():
+    for name, (need, there) in smallest.excess(machine, room).items():
         part = "a half of it" if getattr(machine.buffers, name).double_buffered else "it"
-        parts.append(f"{need} bytes in the {name} buffer, and {part} holds {room} ({need - room} too few)")
+        parts.append(f"{need} bytes in the {name} buffer, and {part} holds {there} ({need - there} too few)")
     return AccelError(
         f"the smallest tile needs {', '.join(parts)} on machine {machine.name}",
         f"{flow.path}:{op.node.name}",

@@ -14,7 +14,7 @@ from accel.arch.timing import ArrayTiming
 from accel.flow.ir import Range
 from accel.mapping.program import Compute, Vector
 from accel.rtl.stimulus import Tile
-from accel.sim.memory import ActivationSlot
+from accel.sim.memory import ActivationTile
 from accel.sim.side_by_side import block_diagonal, side_by_side
 from accel.sim.simulate import Simulator
 
@@ -85,7 +85,7 @@ class Recorder:
             self.on_layer(self.record)
         self.record = None
 
-    def computed(self, compute: Compute, image: ActivationSlot, weights: Array, sums: Array, overflows: int) -> None:
+    def computed(self, compute: Compute, image: ActivationTile, weights: Array, sums: Array, overflows: int) -> None:
         """Record a tile."""
         if self.record is not None and self.record.position != compute.layer:
             self.close()
@@ -132,7 +132,7 @@ class Recorder:
         assert self.record is not None
         return max(number for number, compute in enumerate(self.record.computes) if compute.index in vector.waits)
 
-    def _tile(self, compute: Compute, image: ActivationSlot, weights: Array, start: int) -> Tile:
+    def _tile(self, compute: Compute, image: ActivationTile, weights: Array, start: int) -> Tile:
         load_ready, stream_ready = ready_cycles(self.simulator, compute, start)
         beside = self._groups_at_once(compute)
         firsts = range(0, compute.tile.groups + beside, beside)
@@ -152,7 +152,7 @@ class Recorder:
     def _groups_at_once(self, compute: Compute) -> int:
         return self.simulator.layers[compute.layer].groups_at_once
 
-    def _activations(self, compute: Compute, groups: Range, image: ActivationSlot) -> Array:
+    def _activations(self, compute: Compute, groups: Range, image: ActivationTile) -> Array:
         tile = compute.tile
         key = ("activations", tile.g[0] + groups[0], tile.b, tile.oh, tile.ow, tile.k)
         if key not in self.matrices:
@@ -188,6 +188,5 @@ def _load_ready(compute: Compute, timing: ArrayTiming, done: list[int]) -> int:
     """When what travels into the array ahead of the stream was in its buffer (or the room for results was free)."""
     if timing.dataflow == "weight_stationary":
         return done[compute.weight_load]
-    if timing.dataflow == "input_stationary":
-        return done[compute.activation_load]
-    return 0 if compute.room is None else done[compute.room]
+    first = compute.activation_load if timing.dataflow == "input_stationary" else compute.room
+    return 0 if first is None else done[first]

@@ -1,14 +1,15 @@
 """DRAM and buffers with data in them: what each instruction does to tensors.
 
-Instructions are performed in the order in which the clock completes them. Data really passes through the slots that
-the program names, so a wrong dependency or a tile that misses its halo gives wrong integers.
+Instructions are performed in the order in which the clock completes them. Data really passes through the places that
+the program names, and a tile that is loaded destroys what lay there, so a wrong dependency or a tile that misses its
+halo is an error or gives wrong integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ _NO_TOGGLES = Activity(0, 0, 0, 0, 0, 0)
 class Observer(Protocol):
     """Sees what passes through the array and what becomes of its sums."""
 
-    def computed(self, compute: Compute, image: ActivationSlot, weights: Array, sums: Array, overflows: int) -> None:
+    def computed(self, compute: Compute, image: ActivationTile, weights: Array, sums: Array, overflows: int) -> None:
         """A Compute has left ``sums`` (groups, pixels, channels); so many additions did not fit."""
 
     def finished(self, vector: Vector, sums: Array, values: Array, overflows: int) -> None:
@@ -34,13 +35,13 @@ class Observer(Protocol):
 
 
 @dataclass
-class ActivationSlot:
-    """One slot of the activation buffer: a box of each operand, and where the boxes lie in their tensors."""
+class ActivationTile:
+    """Operands in the activation buffer: a box of each, and where the boxes lie in their tensors."""
 
     parts: dict[int, Array] = field(default_factory=dict)
     boxes: dict[int, Region] = field(default_factory=dict)
     streams: dict[object, Array] = field(default_factory=dict)
-    """What the address generator makes of the slot's content, kept while the slot keeps it."""
+    """What the address generator makes of the content, kept as long as that."""
 
 
 class Memory:
@@ -78,14 +79,23 @@ class Memory:
         self.layers = layers
         self.seen = {position: Seen(activity=_NO_TOGGLES if activity else None) for position in layers}
         self.tensors = program.flow.tensors
-        self.dram = dict(inputs)
+        self.whole = dict(inputs)
+        """Whole tensors, in DRAM or where they stay on chip."""
         self.keep = {*keep, *program.flow.outputs}
         self.on_tensor = on_tensor
         self.weights: dict[int, Array] = {}
-        self.activations: dict[int, ActivationSlot] = {}
+        self.activations: dict[int, ActivationTile] = {}
+        self.ends: dict[tuple[str, int], int] = {}
+        """By buffer and offset of each tile, one past its last byte."""
+        self.in_place: dict[Region, ActivationTile] = {}
+        """What the array reads of a tensor that stays on chip, for one layer."""
         self.accumulators: dict[int, Array] = {}
         self.inner: dict[str, Array] = {}
-        self.last_store = {i.layer: i.index for i in program.instructions if isinstance(i, Store)}
+        self.last_write = {
+            i.layer: i.index
+            for i in program.instructions
+            if isinstance(i, Store) or (isinstance(i, Vector) and i.stays)
+        }
         self.storage = _storage(program)
         self.last_writer = {layer.op.write.tensor: position for position, layer in enumerate(program.layers)}
         self.last_reader = {
@@ -96,8 +106,8 @@ class Memory:
         self.kept_places = {self._place(name) for name in self.keep}
 
     def tensor(self, name: str) -> Array:
-        """A tensor that is in DRAM, in the network's own shape."""
-        return self.dram[self._place(name)].reshape(self.tensors[name].shape)
+        """A whole tensor, in the network's own shape."""
+        return self.whole[self._place(name)].reshape(self.tensors[name].shape)
 
     def _place(self, name: str) -> str:
         """The tensor in whose memory ``name`` lies: views have none of their own."""
@@ -119,46 +129,80 @@ class Memory:
 
     def _load_weights(self, load: Load) -> None:
         g, n, k = load.box[0], load.box[1], load.box[2]
-        self.weights[load.slot] = self.layers[load.layer].weights[g[0] : g[1], k[0] : k[1], n[0] : n[1]].copy()
+        values = self.layers[load.layer].weights[g[0] : g[1], k[0] : k[1], n[0] : n[1]].copy()
+        self._forget(load, self.weights)
+        self.weights[load.offset] = values
 
     def _load_activations(self, load: Load) -> None:
-        if load.part == 0:
-            self.activations[load.slot] = ActivationSlot()
-        slot = self.activations[load.slot]
+        tile = self.activations.get(load.offset)
+        if tile is None or load.part in tile.parts:
+            self._forget(load, self.activations)
+            tile = self.activations[load.offset] = ActivationTile()
         box = (load.box[0], load.box[1], load.box[2], load.box[3])  # type: ignore[misc]
-        seen_as = self.program.layers[load.layer].op.reads[load.part].shape
-        slot.parts[load.part] = self.dram[self._place(load.tensor)].reshape(seen_as)[_at(box)].copy()
-        slot.boxes[load.part] = box
+        tile.parts[load.part], tile.boxes[load.part] = self._part(load.layer, load.part, box).copy(), box
+
+    def _forget(self, load: Load, tiles: dict[int, Any]) -> None:
+        """Drop what lies where a tile is loaded."""
+        end = load.offset + load.held_bytes
+        for offset in [offset for offset in tiles if offset < end and load.offset < self.ends[load.buffer, offset]]:
+            del tiles[offset]
+        self.ends[load.buffer, load.offset] = end
+
+    def _part(self, layer: int, part: int, box: Region) -> Array:
+        """A box of an operand, where it lies."""
+        read = self.program.layers[layer].op.reads[part]
+        return self.whole[self._place(read.tensor)].reshape(read.shape)[_at(box)]
 
     def _compute(self, compute: Compute) -> None:
         layer = self.layers[compute.layer]
         if compute.first:
             self.accumulators[compute.accumulator_slot] = layer.fresh_accumulators(compute.tile)
-        slot = self.activations[compute.activation_slot]
-        weights, sums = self.weights[compute.weight_slot], self.accumulators[compute.accumulator_slot]
+        image = self._image(compute)
+        weights, sums = self.weights[compute.weight_offset], self.accumulators[compute.accumulator_slot]
         seen = self.seen[compute.layer]
         overflows = seen.overflows
-        layer.compute(compute, slot.parts[0], slot.boxes[0], slot.streams, weights, sums, seen)
+        layer.compute(compute, image.parts[0], image.boxes[0], image.streams, weights, sums, seen)
         if self.observer is not None:
-            self.observer.computed(compute, slot, weights, sums, seen.overflows - overflows)
+            self.observer.computed(compute, image, weights, sums, seen.overflows - overflows)
+
+    def _image(self, compute: Compute) -> ActivationTile:
+        if compute.activation_offset is not None:
+            return self.activations[compute.activation_offset]
+        if compute.image not in self.in_place:
+            part = np.ascontiguousarray(self._part(compute.layer, 0, compute.image))
+            self.in_place[compute.image] = ActivationTile({0: part}, {0: compute.image})
+        return self.in_place[compute.image]
 
     def _vector(self, vector: Vector) -> None:
         op = self.program.layers[vector.layer].op
-        if vector.activation_slot is None:
+        if vector.operands:
+            parts, boxes = self._operands(vector)
+            made = vector_work_on(op, parts, boxes, vector.box, self.tensors)
+        else:
             layer, sums = self.layers[vector.layer], self.accumulators[vector.accumulator_slot]
             seen = self.seen[vector.layer]
             overflows = seen.overflows
             made = layer.finish(sums, vector.box, seen)
             if self.observer is not None:
                 self.observer.finished(vector, sums, made[0], seen.overflows - overflows)
-        else:
-            slot = self.activations[vector.activation_slot]
-            made = vector_work_on(op, slot.parts, slot.boxes, vector.box, self.tensors)
-        self.accumulators[vector.accumulator_slot] = made[-1]
         if self.on_tensor is not None and len(made) > 1:
             names = [op.node.output, *(node.output for node in op.epilogue)]
             for name, values in zip(names[:-1], made, strict=False):
                 self._space(name, self.inner, op.write.shape)[_at(vector.box)] = values
+        if vector.stays:
+            self._write(vector.index, vector.layer, op.write.tensor, vector.box, made[-1])
+        else:
+            self.accumulators[vector.accumulator_slot] = made[-1]
+
+    def _operands(self, vector: Vector) -> tuple[dict[int, Array], dict[int, Region]]:
+        """Those that were loaded, and those that stay on chip."""
+        tile = ActivationTile() if vector.activation_offset is None else self.activations[vector.activation_offset]
+        boxes = dict(enumerate(vector.operands))
+        parts = {
+            part: tile.parts[part] if part in tile.parts else self._part(vector.layer, part, box)
+            for part, box in boxes.items()
+        }
+        return parts, boxes
 
     def _space(self, name: str, space: dict[str, Array], shape: Shape4) -> Array:
         """The whole of a tensor in ``space``, as its writer sees it, made when it is first written."""
@@ -169,13 +213,18 @@ class Memory:
         return space[name]
 
     def _store(self, store: Store) -> None:
-        space = self._space(store.tensor, self.dram, self.program.layers[store.layer].op.write.shape)
-        space[_at(store.box)] = self.accumulators[store.accumulator_slot]
-        if store.index == self.last_store[store.layer]:
-            self._end_layer(store.layer)
+        self._write(store.index, store.layer, store.tensor, store.box, self.accumulators[store.accumulator_slot])
+
+    def _write(self, index: int, layer: int, tensor: str, box: Region, values: Array) -> None:
+        """A box of a layer's output has reached its place."""
+        space = self._space(tensor, self.whole, self.program.layers[layer].op.write.shape)
+        space[_at(box)] = values
+        if index == self.last_write[layer]:
+            self._end_layer(layer)
 
     def _end_layer(self, position: int) -> None:
-        """After a layer's last store: hand its tensor out, and forget what nobody reads again."""
+        """After a layer's last output: hand its tensor out, and forget what nobody reads again."""
+        self.activations, self.in_place = {}, {}
         op = self.program.layers[position].op
         name = op.write.tensor
         if self.on_tensor is not None and position == self.last_writer[name]:
@@ -184,10 +233,10 @@ class Memory:
             self.inner = {}
             replacement = self.on_tensor(name, self.tensor(name))
             if replacement is not None:
-                self.dram[name] = replacement
+                self.whole[name] = replacement
         for place in {self._place(read.tensor) for read in op.reads}:
             if self.last_reader[place] == position and place not in self.kept_places:
-                del self.dram[place]
+                del self.whole[place]
 
 
 def _at(box: Region) -> tuple[slice, ...]:
