@@ -192,7 +192,17 @@ class BufferSpec(Spec):
         alias="width", description="Port width: what one access moves, one access a cycle."
     )
     double_buffered: bool = Field(
-        default=True, description="Two halves, one filled or emptied while the other is in use."
+        default=True, description="A tile is filled or emptied while another is in use; else one at a time."
+    )
+    banks: int = Field(default=2, ge=1, le=64, description="Banks of equal size, one behind the other.")
+    ports: int = Field(
+        default=2,
+        ge=1,
+        le=2,
+        description=(
+            "Of each bank: two, one to read and one to write, or one for both; banks of one port serve one transfer, "
+            "tile or result at a time."
+        ),
     )
 
     @property

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import ceil
 
 from accel.arch.multiplier import Step
-from accel.arch.spec import Machine
+from accel.arch.spec import BufferSpec, Machine
 from accel.flow.ir import Access, Flow, FlowOp, Range, Region, elements
 from accel.mapping.actions import OperandBits, array_actions
 from accel.mapping.layout import Layout, Place, Runs, runs_of
@@ -22,7 +22,7 @@ from accel.mapping.mapping import (
     tile_ranges,
     vector_tiles,
 )
-from accel.mapping.program import Compute, Instruction, Layer, Load, Program, Store, Vector
+from accel.mapping.program import Compute, Instruction, Layer, Load, PortCycles, Program, Store, Vector
 from accel.mapping.residency import Residency, nothing_stays
 from accel.mapping.ring import Held, Ring
 from accel.mapping.thresholds import levels
@@ -262,7 +262,6 @@ class _Emitter:
             )
         self.actions.update(actions)
         folds, stream = fold_shape(mapping.dataflow, tile, self.machine.array, step, mapping.groups_at_once)
-        port_cycles, port = self._port(actions)
         compute = Compute(
             index=len(self.instructions),
             layer=self.layers,
@@ -279,27 +278,21 @@ class _Emitter:
             room=room[0] if first and room else None,
             folds=folds,
             stream=stream,
-            port_cycles=port_cycles,
-            port=port,
+            ports=self._ports(actions),
         )
         self.work.append(compute.index)
         self.instructions.append(compute)
         return compute
 
-    def _port(self, actions: Counter[str]) -> tuple[int, str]:
-        buffers = self.machine.buffers
-        needs = (
-            (ceil(actions["weight_buffer_read_bytes"] / buffers.weight.width_bytes_per_cycle), "weight"),
-            (
-                ceil(actions["activation_buffer_read_bytes"] / buffers.activation.width_bytes_per_cycle),
-                "activation",
-            ),
-            (
-                ceil(actions["accumulator_buffer_write_bytes"] / buffers.accumulator.width_bytes_per_cycle),
-                "accumulator",
-            ),
-        )
-        return max(needs, key=lambda need: need[0])
+    def _ports(self, actions: Mapping[str, int]) -> PortCycles:
+        """A bank's two ports read and write at a time; its only one does either."""
+        cycles = {}
+        for name in ("weight", "activation", "accumulator"):
+            buffer: BufferSpec = getattr(self.machine.buffers, name)
+            read, written = actions[f"{name}_buffer_read_bytes"], actions[f"{name}_buffer_write_bytes"]
+            moved = max(read, written) if buffer.ports == 2 else read + written
+            cycles[name] = ceil(moved / buffer.width_bytes_per_cycle)
+        return PortCycles(**cycles)
 
     def _finish(
         self,
@@ -311,17 +304,19 @@ class _Emitter:
         waits: tuple[int, ...],
     ) -> int:
         """The Vector that makes ``box``, and the Store that takes it away unless it stays; the Vector's index."""
-        tensor, buffers = op.write.tensor, self.machine.buffers
+        tensor = op.write.tensor
         stays = tensor in self.residency.kept
         work = vector_work(op, box, self.flow.tensors, self.machine)
         out_bytes = ceil(elements(box) * self.flow.tensors[tensor].bits / 8)
-        self.actions.update(work.actions)
-        index, cycles = len(self.instructions), work.cycles
-        if stays:
-            self.actions["activation_buffer_write_bytes"] += out_bytes
-            cycles = max(cycles, ceil(out_bytes / buffers.activation.width_bytes_per_cycle))
+        actions = work.actions
+        actions[f"{'activation' if stays else 'accumulator'}_buffer_write_bytes"] += out_bytes
+        self.actions.update(actions)
+        ports = self._ports(actions)
+        index, cycles = len(self.instructions), max(work.cycles, ports.slowest[1])
         offset = None if held is None else held.offset
-        self.instructions.append(Vector(index, self.layers, waits, offset, operands, accumulator, box, stays, cycles))
+        self.instructions.append(
+            Vector(index, self.layers, waits, offset, operands, accumulator, box, stays, ports, cycles)
+        )
         if operands:
             self.work.append(index)
         self.freed[accumulator] = (index,)
@@ -329,7 +324,6 @@ class _Emitter:
             return index
         runs = self._runs(op.write, box)
         size = self._bursts(runs)
-        self.actions["accumulator_buffer_write_bytes"] += out_bytes
         self.actions["accumulator_buffer_read_bytes"] += out_bytes
         self.actions["dram_write_bytes"] += size
         self.instructions.append(Store(index + 1, self.layers, (index,), accumulator, tensor, box, runs, size))

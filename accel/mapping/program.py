@@ -16,6 +16,21 @@ from accel.result import Actions
 
 
 @dataclass(frozen=True, slots=True)
+class PortCycles:
+    """For how many cycles an instruction's data pass through the port of each buffer."""
+
+    weight: int = 0
+    activation: int = 0
+    accumulator: int = 0
+
+    @property
+    def slowest(self) -> tuple[str, int]:
+        """The buffer whose port takes longest, and how long."""
+        cycles = {"weight": self.weight, "activation": self.activation, "accumulator": self.accumulator}
+        return max(cycles.items(), key=lambda entry: entry[1])
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """DRAM -> the weight or activation buffer."""
 
@@ -66,10 +81,17 @@ class Compute:
     """What frees the accumulator slot, if it was in use: a Store, or the Vector of a tile that stays on chip."""
     folds: int
     stream: int
-    port_cycles: int
-    """Cycles that the narrowest buffer port needs for the tile's operands and sums."""
-    port: str
-    """Which buffer that is."""
+    ports: PortCycles
+
+    @property
+    def port(self) -> str:
+        """The buffer whose port takes longest."""
+        return self.ports.slowest[0]
+
+    @property
+    def port_cycles(self) -> int:
+        """Cycles that the narrowest buffer port needs for the tile's operands and sums."""
+        return self.ports.slowest[1]
 
     def __str__(self) -> str:
         sign = "=" if self.first else "+="
@@ -95,6 +117,7 @@ class Vector:
     """The output's part that it makes."""
     stays: bool
     """The result goes straight to its tensor's place in the activation buffer."""
+    ports: PortCycles
     cycles: int
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
+from accel.sim.banks import Banks, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class _Clock:
         self.timings = {name: ArrayTiming.of(machine.array, name) for name in machine.array.dataflow}
         self.following = _following_streams([i for i in program.instructions if isinstance(i, Compute)])
         self.dma = self.array = self.vector = _NEVER_USED
+        self.banks = Banks(program, machine)
 
     def step(self, instruction: Instruction) -> None:
         """Time one instruction; all that it waits for has been timed."""
@@ -122,11 +124,11 @@ class _Clock:
     def _begin(
         self,
         instruction: Instruction,
-        unit: tuple[int, int | None],
+        unit: Turn,
         first: int | None = None,
         lead_cycles: int = 0,
     ) -> int:
-        """When ``instruction`` begins, with its cause: its unit is free, and all that it waits for is there.
+        """When ``instruction`` begins, with its cause: its unit and its banks are free, and what it waits for is there.
 
         Parameters
         ----------
@@ -137,7 +139,7 @@ class _Clock:
         """
         needs_room = isinstance(instruction, Load)
         consumed, done = self.timeline.consumed, self.timeline.done
-        released, cause = unit
+        released, cause = max(unit, self.banks.turn(instruction), key=lambda turn: turn[0])
         for index in instruction.waits:
             end = consumed[index] if needs_room and isinstance(self.instructions[index], Compute) else done[index]
             if end > released:
@@ -149,10 +151,11 @@ class _Clock:
         self.timeline.begin[instruction.index] = begin
         self.timeline.released[instruction.index] = released
         self.timeline.cause[instruction.index] = cause
+        self.banks.take(instruction, begin)
         return begin
 
 
-_NEVER_USED: tuple[int, int | None] = (0, None)
+_NEVER_USED: Turn = (0, None)
 
 
 def _following_streams(queue: list[Compute]) -> dict[int, int | None]:

@@ -237,13 +237,14 @@ def test_a_vector_layer_waits_for_its_operands_or_for_its_stores() -> None:
     _, _, cycles = mapped(net, machine(4, 4), VectorMapping(1, 16, 1, 1))
     assert cycles == Cycles(stall_activations=24 + (58 - 40), vector=4 * 8, stall_outputs=22)
     assert cycles.total == 96
-    # 0.5 B/cycle out of the accumulator buffer: the stores take 32 cycles each and hold the bus.
+    # 0.5 B/cycle into and out of the accumulator buffer: 32 cycles for the vector unit and for each store.
     slow = machine(4, 4, bandwidth="4096 B/cycle", latency="0 cycles", buffers=(512, 1024, 1024))
     ports = slow.buffers.model_copy(
         update={"accumulator": slow.buffers.accumulator.model_copy(update={"width_bytes_per_cycle": 0.5})}
     )
     _, _, cycles = mapped(net, slow.model_copy(update={"buffers": ports}), VectorMapping(1, 16, 1, 1))
-    # Operands 0..1 and 1..2, tile 1's 2..3 and 3..4; vector 2..10 and 10..18; store 10..42. Tile 2's operands 42..43
-    # and 43..44, vector 44..52; store 44..76. Tile 3's 76..77 and 77..78, vector 78..86; stores 78..110 and 110..142.
-    waits = {"stall_activations": 2 + 2 + 2, "stall_outputs": (42 - 18) + (76 - 52) + (142 - 86)}
-    assert cycles == Cycles(vector=4 * 8, **waits)
+    # Operands 0..1 and 1..2, tile 1's 2..3 and 3..4; vector 2..34 and 34..66; store 34..66. Tile 2's operands 66..67
+    # and 67..68, vector 68..100; store 68..100. Tile 3's 100..101 and 101..102, vector 102..134; stores 102..134 and
+    # 134..166.
+    assert cycles == Cycles(vector=4 * 32, stall_activations=2 + 2 + 2, stall_outputs=32)
+    assert cycles.total == 166
