@@ -7,9 +7,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from accel.cli import main
 from accel.sim.warm_up import warm_up
+
+# A test that takes long on a busy machine is not wrong.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 class Ran(NamedTuple):
