@@ -117,8 +117,9 @@ def test_register_bits_are_those_of_the_block_diagonal_product(groups, at_once, 
     assert counts["product_register_bits"] == latencies[2] * products
     assert counts["sum_register_bits"] == sums
     assert counts["macs"] == groups * 5 * 2 * 2
-    assert counts["weight_buffer_read_bytes"] == ceil(groups * 4 * 5 / 8)
-    assert counts["activation_buffer_read_bytes"] == ceil(groups * 2 * 5 * 6 / 8)
+    # Groups that are left over are counted, and rounded up to whole bytes, for themselves.
+    for name, bits in (("weight", groups * 4 * 5), ("activation", groups * 2 * 5 * 6)):
+        assert 0 <= counts[f"{name}_buffer_read_bytes"] - ceil(bits / 8) <= 1
 
 
 def test_what_toggles_is_within_what_was_counted() -> None:
