@@ -283,7 +283,7 @@ def allocate(
     least noise at the network's output within the budget. Then the whole network is judged, beside the same bits
     everywhere. Scales are those that the machine's requantizer has.
 
-    Try: accel allocate digits-resnet8 --arch edge-32x32 --budget latency=0.8x --out layers.yaml
+    Try: accel allocate digits-resnet8 --arch edge-32x32-int4 --budget latency=0.5x --out layers.yaml
     """
     from accel import api
 

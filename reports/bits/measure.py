@@ -1,12 +1,13 @@
-"""What do fewer bits cost and bring? Run it anywhere: python reports/bits/measure.py.
+"""What do fewer bits cost and bring? Run it anywhere: python reports/bits/measure.py [--images 8 --out FOLDER].
 
-Quantizes digits-resnet8, which ships with its 500 images, to 8 bits and less, runs every network on machines of four
+Quantizes digits-resnet8, which ships with its 360 images, to 8 bits and less, runs every network on machines of four
 kinds, then with narrower accumulators and other requantizers, and writes bits.json, README.md and pareto.png beside
 this file. Everything is simulated with data; a minute or two.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -59,9 +60,10 @@ class Point:
 class Study:
     """Quantizes each network once, and simulates it wherever it is asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: int | None) -> None:
         self.folder = folder
         self.gallery = accel.load_network(NETWORK)
+        self.images, self.labels = self.gallery.images[:images], self.gallery.labels[:images]
         self.networks: dict[tuple[str, str], Network] = {}
 
     def network(self, name: str, scales: str = "float32") -> Network:
@@ -79,8 +81,8 @@ class Study:
         result = accel.simulate(
             network,
             machine,
-            inputs=self.gallery.images,
-            labels=self.gallery.labels,
+            inputs=self.images,
+            labels=self.labels,
             float_model=self.gallery.float_path,
         ).result
         (logits,) = [layer for layer in result.layers if layer.name == result.layers[-1].name]
@@ -109,13 +111,17 @@ def with_requantizer(machine: Machine, name: str) -> Machine:
 
 def main() -> None:
     """Quantize, simulate, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, help="run only the first so many (to try the script; then give --out)")
+    parser.add_argument("--out", type=Path, default=HERE, help="the folder to write to")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        study = Study(Path(folder))
+        study = Study(Path(folder), options.images)
         edge = accel.load_arch("edge-32x32")
         machines = [accel.load_arch(name) for name in MACHINES]
         record = {
             "network": NETWORK,
-            "images": len(study.gallery.images),
+            "images": len(study.images),
             "calibration_images": CALIBRATION_IMAGES,
             "widths": [asdict(study.point(name, machine)) for name in WIDTHS for machine in machines],
             "accumulators": [
@@ -130,10 +136,10 @@ def main() -> None:
                 for unit, scales in REQUANTIZERS.items()
             ],
         }
-    (HERE / "bits.json").write_text(json.dumps(record, indent=2) + "\n")
-    (HERE / "README.md").write_text(page.text(record))
-    page.draw(record, HERE / "pareto.png")
-    print(HERE / "README.md")
+    (options.out / "bits.json").write_text(json.dumps(record, indent=2) + "\n")
+    (options.out / "README.md").write_text(page.text(record))
+    page.draw(record, options.out / "pareto.png")
+    print(options.out / "README.md")
 
 
 if __name__ == "__main__":

@@ -52,13 +52,14 @@ FINDINGS = """\
 **What it shows.** Without retraining, four bits keep this network's accuracy (99.7 %), three cost two points, and two
 lose most of it, the weights alone already (58.6 % at W2A4). What fewer bits bring is the machine's affair more than the
 bits'. W4A4 is a quarter of W8A8 by AQT's quadratic law and by BOPs, and a half by the linear one; simulated, it takes
-66 % of the energy where multipliers stay 8 x 8, 56 % where activations come bit by bit, 44 % where multipliers are
-composed, and 36 % where they are 4 x 4 and 8 bits need four passes. Energy falls by less than the law because DRAM,
-registers and sums do not shrink with the square of the bits; cycles, because loads, fill and drain and the vector unit
-do not shrink at all. Six bits are the clearest case against counting bits: 0.56 or 1 by the laws, they need as many
-passes as eight on 4 x 4 multipliers, and multiply in less time only where every bit counts.
+73 % of the energy where multipliers stay 8 x 8, 60 % where activations come bit by bit, 43 % where multipliers are
+composed, and 34 % where they are 4 x 4 and 8 bits need four passes. Energy falls by less than the law because DRAM,
+registers and sums do not shrink with the square of the bits. Cycles fall to 29 % of W8A8's on 4 x 4 multipliers and not
+at all on 8 x 8 ones: this network stays on the chip between its layers, and the array is what it waits for. Six bits
+are the clearest case against counting bits: 0.56 or 1 by the laws, they need as many passes as eight on 4 x 4
+multipliers, and take less time only where every bit counts.
 
-Keeping the first and the last layer at 8 bits costs up to 4 % of the energy and is worth 2.3 dB. Accumulators of 18
+Keeping the first and the last layer at 8 bits costs up to 5 % of the energy and is worth 2.4 dB. Accumulators of 18
 bits are too narrow for W8A8 in either mode. For W4A4 a few hundred sums of millions overflow: saturation keeps the
 accuracy, wrapping around does not. Where overflow is common, saturating at every addition is no better than wrapping.
 Requantizers differ by 4 dB at W8A8 between float32 and a plain shift, not in accuracy, and by less than 2 % of the
