@@ -1,12 +1,13 @@
-"""What the listings show: the main figures of each machine and network of the gallery."""
+"""What the listings show: the main figures of each machine, DRAM device and network of the gallery."""
 
 from __future__ import annotations
 
+from accel.arch.dram import DramDevice
 from accel.arch.load import load_arch
 from accel.arch.spec import Machine
 from accel.arch.technology import load_technology
 from accel.cost.area import area_of
-from accel.gallery import machines
+from accel.gallery import drams, machines
 from accel.networks import networks
 
 _SHORT = {"weight_stationary": "ws", "output_stationary": "os", "input_stationary": "is"}
@@ -42,6 +43,26 @@ def _machine_row(machine: Machine) -> dict[str, object]:
         "buffers_kib": f"{on_chip / 1024:g}",
         "dram_b_per_cycle": f"{machine.dram.bandwidth_bytes_per_cycle:.4g}",
         "description": machine.description,
+    }
+
+
+def dram_rows() -> list[dict[str, object]]:
+    """One row for each DRAM device of the gallery."""
+    return [_dram_row(path.stem, DramDevice.named(path.stem)) for path in drams()]
+
+
+def _dram_row(name: str, device: DramDevice) -> dict[str, object]:
+    shape, timing = device.organization, device.timing
+    return {
+        "name": name,
+        "channels": f"{device.channels} x {shape.channel_width_bits} bits",
+        "gb_per_s": f"{float(device.bandwidth_bytes_per_second) / 1e9:g}",
+        "gib": f"{device.capacity_bytes / 2**30:g}",
+        "banks": shape.banks,
+        "row_b": shape.row_bytes,
+        "burst_b": shape.burst_bytes,
+        "latency_ns": f"{device.latency_ticks / timing.clock_hz * 1e9:.3g}",
+        "description": device.description,
     }
 
 

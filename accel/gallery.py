@@ -1,4 +1,4 @@
-"""Where the galleries are: machines and technologies in ``models``, networks in ``workloads``.
+"""Where the galleries are: machines, DRAM devices and technologies in ``models``, networks in ``workloads``.
 
 The wheel carries both inside the package (``accel/_gallery``); a source checkout has them at its root.
 """
@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def models_dir() -> Path:
-    """The folder that holds ``machines/``, ``technology/`` and the machines' JSON Schema."""
+    """The folder that holds ``machines/``, ``dram/``, ``technology/`` and the machines' JSON Schema."""
     return _folder("models")
 
 
@@ -30,6 +30,11 @@ def machines() -> list[Path]:
 def technologies() -> list[Path]:
     """The gallery's technology files, by name."""
     return sorted((models_dir() / "technology").glob("*.yaml"))
+
+
+def drams() -> list[Path]:
+    """The gallery's DRAM devices, by name."""
+    return sorted((models_dir() / "dram").glob("*.yaml"))
 
 
 def _folder(name: str) -> Path:

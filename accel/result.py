@@ -66,6 +66,12 @@ class Actions:
     dram_read_bytes: int = 0
     """Whole bursts."""
     dram_write_bytes: int = 0
+    dram_activates: int = 0
+    """Rows opened in a DRAM device with banks and rows; each is closed again."""
+    dram_row_hits: int = 0
+    """Bursts that found their row open."""
+    dram_refreshes: int = 0
+    """Refreshes of a channel."""
     vector_requantize: int = 0
     """Elements multiplied by a scale, rounded and clamped."""
     vector_add: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from accel.arch.spec import Machine
 from accel.arch.units import Quantity
 
 _UNIT_OF_KEY = {"rows": "PEs", "columns": "PEs", "lanes": "elements/cycle"}
-_UNIT_OF_ENDING = {"_cycles": "cycles", "_bits": "bits"}
+_UNIT_OF_ENDING = {"_cycles": "cycles", "_bits": "bits", "_pj": "pJ", "_mw": "mW"}
 
 
 class FieldRow(NamedTuple):
@@ -85,10 +86,18 @@ def _with_unit(name: str, field: FieldInfo, written: Any) -> tuple[str, str]:
 def _default(field: FieldInfo, spec: BaseModel) -> str | None:
     if field.is_required():
         return None
-    return _text(field.get_default(call_default_factory=True, validated_data=dict(spec)))
+    default = field.get_default(call_default_factory=True, validated_data=dict(spec))
+    return None if default is None and not _takes_nothing(field) else _text(default)
+
+
+def _takes_nothing(field: FieldInfo) -> bool:
+    """Whether the file may leave the field empty; a default of None else means that it follows from other fields."""
+    return type(None) in typing.get_args(field.annotation)
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):

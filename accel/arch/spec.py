@@ -11,12 +11,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from accel.arch import rules
+from accel.arch.base import Spec
+from accel.arch.dram import DramDevice, DramSpec
 from accel.arch.multiplier import Multiplier, Step, step_of
 from accel.arch.qtype import PeType
-from accel.arch.units import BANDWIDTH, BURST, CAPACITY, CLOCK, LATENCY, WIDTH
+from accel.arch.units import CAPACITY, CLOCK, WIDTH
 from accel.numerics.digits import passes
 from accel.numerics.qtype import QType
 
@@ -47,14 +49,6 @@ _DATAFLOW_SCHEMA = {
 Dataflows = Annotated[
     tuple[Dataflow, ...], BeforeValidator(rules.as_dataflows), WithJsonSchema(_DATAFLOW_SCHEMA, mode="validation")
 ]
-
-
-class Spec(BaseModel):
-    """What all parts of a machine share: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", validate_by_name=True, validate_by_alias=True, allow_inf_nan=False
-    )
 
 
 class ArraySpec(Spec):
@@ -221,20 +215,6 @@ class BuffersSpec(Spec):
     )
 
 
-class DramSpec(Spec):
-    """The memory outside, shared by everything."""
-
-    bandwidth_bytes_per_cycle: Annotated[float, BANDWIDTH] = Field(
-        alias="bandwidth", description="Peak bandwidth, per cycle of the machine's clock or per second."
-    )
-    latency_cycles: Annotated[int, LATENCY] = Field(
-        alias="latency", description="From a request to its first byte; a time is rounded up to whole cycles."
-    )
-    burst_bytes: Annotated[int, BURST] = Field(
-        alias="burst", description="The smallest piece that is ever moved; requests are rounded up to whole bursts."
-    )
-
-
 class VectorSpec(Spec):
     """The vector unit: requantization, residual additions, pooling."""
 
@@ -275,6 +255,11 @@ class Machine(Spec):
     dram: DramSpec = Field(description="The memory outside.")
     vector: VectorSpec = Field(description="The vector unit.")
 
+    @field_validator("dram", mode="after")
+    @classmethod
+    def _dram_in_cycles(cls, dram: DramSpec, info: ValidationInfo) -> DramSpec:
+        return dram.at_clock(info.data["clock_hz"]) if "clock_hz" in info.data else dram
+
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         rules.check_serial(self.pe, self.array.dataflow)
@@ -284,7 +269,8 @@ class Machine(Spec):
 
     def to_file(self) -> dict[str, Any]:
         """Keys and values as a YAML file would say them; ``parse_machine`` reads them back to an equal machine."""
-        return self.model_dump(mode="json", by_alias=True)
+        written = self.model_dump(mode="json", by_alias=True)
+        return {**written, "dram": self.dram.to_file(written["dram"])}
 
 
 __all__ = [
@@ -292,6 +278,7 @@ __all__ = [
     "BufferSpec",
     "BuffersSpec",
     "Dataflow",
+    "DramDevice",
     "DramSpec",
     "Machine",
     "Overflow",

@@ -18,10 +18,10 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from accel import gallery
+from accel.arch.base import Spec
 from accel.arch.check import check
 from accel.arch.document import Document
 from accel.arch.load import resolve
-from accel.arch.spec import Spec
 from accel.arch.units import CAPACITY
 
 MULTIPLIER_BITS = 8

@@ -81,6 +81,8 @@ class Quantity:
         The unit of a second way to say it, in seconds; the machine's clock turns it into ``base``.
     whole
         Only whole numbers of ``base`` are legal; a time is rounded up to whole cycles.
+    own_clock
+        Cycles are those of ``clock_hz`` in the field's own section, not the machine's.
     """
 
     base: str
@@ -90,6 +92,7 @@ class Quantity:
     examples: tuple[str, ...]
     timed_base: str | None = None
     whole: bool = False
+    own_clock: bool = False
 
     @property
     def legal(self) -> str:
@@ -168,8 +171,7 @@ class Quantity:
     def _validate(self, value: Any, info: ValidationInfo) -> float:
         """Texts from files, plain numbers in the base unit from Python (where there is no reading context)."""
         if isinstance(value, str):
-            context = info.context or {}
-            number = self.read(value, context.get("clock_hz"))
+            number = self.read(value, self._clock_hz(info))
         elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self._refusal(f"is {shown(value)}, which is not a number with a unit")
         elif info.context is not None:
@@ -178,6 +180,9 @@ class Quantity:
             number = Fraction(value)
             self._check(number, f"{value} {self.units[-1]}")
         return int(number) if self.whole else float(number)
+
+    def _clock_hz(self, info: ValidationInfo) -> float | None:
+        return ((info.data if self.own_clock else info.context) or {}).get("clock_hz")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.with_info_before_validator_function(
@@ -242,3 +247,13 @@ LATENCY = Quantity(
     whole=True,
 )
 BURST = Quantity("byte", "1 B", "65536 B", ("B",), ("64 B", "32 B"), whole=True)
+TICKS = Quantity(
+    "cycle",
+    "0 cycles",
+    "10000000 cycles",
+    ("cycles",),
+    ("17 cycles", "14.16 ns"),
+    timed_base="second",
+    whole=True,
+    own_clock=True,
+)

@@ -34,6 +34,14 @@ def machines(json: Json = False) -> None:
 
 
 @commands.command()
+def drams(json: Json = False) -> None:
+    """List the gallery of DRAM devices; a machine names one as 'dram: {device: {preset: NAME}}'."""
+    from accel.catalog import dram_rows
+
+    print_rows("drams", dram_rows(), json)
+
+
+@commands.command()
 def show(
     arch: MachineArgument,
     json: Json = False,

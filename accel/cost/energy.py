@@ -5,6 +5,7 @@ from __future__ import annotations
 from accel.arch.spec import BufferSpec, Machine
 from accel.arch.technology import Technology
 from accel.cost.area import area_of
+from accel.cost.dram import dram_pj
 from accel.cost.multiplier import operation_pj, product_add_pj
 from accel.cost.requantizer import requantizer_parts
 from accel.result import Actions, Activity, Energy
@@ -20,7 +21,7 @@ def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology:
     an addition as wide as its partial sums; fold sums that join the accumulator buffer are additions of its width and
     count with the MACs. A buffer's port
     moves ``width_bytes_per_cycle`` in one access, so bytes become accesses by that width. Leakage flows for
-    ``cycles_total`` cycles when the technology says any.
+    ``cycles_total`` cycles when the technology says any, and so does the standby of a DRAM device that is described.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def energy_of(actions: Actions, cycles_total: int, machine: Machine, technology:
             actions.accumulator_buffer_write_bytes,
             technology,
         ),
-        dram_pj=technology.dram_pj(actions.dram_read_bytes + actions.dram_write_bytes),
+        dram_pj=dram_pj(actions, cycles_total, machine, technology),
         vector_pj=_vector_pj(actions, machine, technology),
         leakage_pj=leakage_mw(machine, technology) * cycles_total / machine.clock_hz * 1e9,
     )

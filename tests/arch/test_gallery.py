@@ -125,6 +125,15 @@ def test_the_schema_refuses_what_the_loader_refuses(section: str | None, key: st
     assert broken(schema, schema, data) != []
 
 
+def test_the_schema_knows_two_ways_to_say_a_dram() -> None:
+    schema = machine_schema()
+    data = YAML(typ="safe", pure=True).load((gallery.models_dir() / "machines" / "edge-32x32.yaml").read_text())
+    device = {"preset": "lpddr4-3200", "channels": 2, "timing": {"interface": "20 ns"}}
+    assert broken(schema, schema, {**data, "dram": {"device": device}}) == []
+    assert broken(schema, schema, {**data, "dram": {"outstanding": 16}}) == ["not one way"]
+    assert broken(schema, schema, {**data, "dram": {**data["dram"], "device": device}}) == ["not one way"]
+
+
 def test_every_field_has_a_description_in_the_schema() -> None:
     schema = machine_schema()
     for part in (schema, *schema["$defs"].values()):
@@ -140,11 +149,14 @@ def broken(root: dict[str, Any], schema: dict[str, Any], value: Any) -> list[str
         tries = [broken(root, option, value) for option in schema["anyOf"]]
         return [] if [] in tries else tries[0]
     kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    kinds |= {"number": (int, float), "null": type(None)}
     if not isinstance(value, kinds[schema["type"]]) or (schema["type"] == "integer" and isinstance(value, bool)):
         return [f"{value!r} is no {schema['type']}"]
     found = []
     if isinstance(value, dict):
-        found += [f"no {key}" for key in schema["required"] if key not in value]
+        found += [f"no {key}" for key in schema.get("required", []) if key not in value]
+        ways = [set(option["required"]) <= value.keys() for option in schema.get("oneOf", [])]
+        found += ["not one way"] * (sum(ways) != 1 if ways else False)
         found += [f"unknown {key}" for key in value if key not in schema["properties"]]
         for key in value.keys() & schema["properties"].keys():
             found += broken(root, schema["properties"][key], value[key])
