@@ -26,6 +26,8 @@ def build(hint: Any, value: Any) -> Any:
     if origin in (types.UnionType, typing.Union):
         options = [option for option in typing.get_args(hint) if option is not type(None)]
         return None if value is None else build(options[0], value)
+    if origin is dict:
+        return {key: build(typing.get_args(hint)[1], item) for key, item in value.items()}
     if origin is tuple:
         return tuple(build(typing.get_args(hint)[0], item) for item in value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):

@@ -20,11 +20,13 @@ from accel.result import (
     AccumulatorUse,
     Accuracy,
     Activity,
-    Cycles,
+    BufferBytes,
     LayerResult,
     NumericError,
     Result,
 )
+from accel.sim.occupancy import BUFFERS
+from accel.sim.simulate import Run
 from accel.version import __version__
 
 Array = npt.NDArray[Any]
@@ -42,23 +44,22 @@ class Observations:
 
 
 def result_of(
-    name: str, batch: int, machine: Machine, program: Program, cycles: tuple[Cycles, ...], seen: Observations | None
+    name: str, batch: int, machine: Machine, program: Program, clock: Run, seen: Observations | None
 ) -> Result:
-    """Attach energy, area and error to a program's cycles.
+    """Attach energy, area and error to a program's way through the clock.
 
     Parameters
     ----------
     name, batch
         Of the network.
-    cycles
-        By layer of the program.
     seen
         None: an estimate.
     """
     technology = load_technology(machine.technology)
     seen_or_nothing = seen or Observations()
     layers = tuple(
-        _layer(program, position, spent, machine, technology, seen_or_nothing) for position, spent in enumerate(cycles)
+        _layer(program, position, clock, machine, technology, seen_or_nothing)
+        for position in range(len(program.layers))
     )
     return Result(
         network=name,
@@ -69,9 +70,11 @@ def result_of(
         pe_count=machine.array.rows * machine.array.columns,
         macs_per_cycle=_macs_per_cycle(program, machine),
         dram_bytes_per_cycle=machine.dram.bandwidth_bytes_per_cycle,
+        buffers=BufferBytes(*(getattr(machine.buffers, name).capacity_bytes for name in BUFFERS)),
         layers=layers,
         area=area_of(machine, technology),
         accuracy=seen_or_nothing.accuracy,
+        occupancy=clock.occupancy,
         output_sha256={name: _digest(values) for name, values in seen_or_nothing.outputs.items()},
         accel_version=__version__,
     )
@@ -84,15 +87,16 @@ def _macs_per_cycle(program: Program, machine: Machine) -> float:
 
 
 def _layer(
-    program: Program, position: int, cycles: Cycles, machine: Machine, technology: Technology, seen: Observations
+    program: Program, position: int, clock: Run, machine: Machine, technology: Technology, seen: Observations
 ) -> LayerResult:
-    layer = program.layers[position]
+    layer, cycles = program.layers[position], clock.cycles[position]
+    actions = replace(layer.actions, **clock.dram[position])
     op = layer.op
     tensor = program.flow.tensors[op.write.tensor]
     pe_cycles = machine.array.rows * machine.array.columns * cycles.total
     activity = seen.activity.get(position)
     if activity is not None:
-        activity = replace(activity, energy=activity_energy(activity, layer.actions, machine, technology, cycles.total))
+        activity = replace(activity, energy=activity_energy(activity, actions, machine, technology, cycles.total))
     shape = [high - low for low, high in op.write.region(op.whole)] if op.name != op.node.name else tensor.shape
     return LayerResult(
         name=op.name,
@@ -103,8 +107,9 @@ def _layer(
         macs=op.macs,
         cycles=cycles,
         utilization=layer_step(op, program.flow.tensors, machine).busy_cycles(op.macs) / pe_cycles if op.macs else 0.0,
-        actions=layer.actions,
-        energy=energy_of(layer.actions, cycles.total, machine, technology),
+        actions=actions,
+        energy=energy_of(actions, cycles.total, machine, technology),
+        peak=clock.peak[position],
         accumulator=seen.accumulators.get(position),
         activity=activity,
         error=seen.errors.get(op.write.tensor),

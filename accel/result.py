@@ -81,6 +81,15 @@ class Actions:
 
 
 @dataclass(frozen=True, slots=True)
+class BufferBytes:
+    """So many bytes of each buffer."""
+
+    weight: int = 0
+    activation: int = 0
+    accumulator: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Energy:
     """Energy by component, in picojoules."""
 
@@ -169,6 +178,8 @@ class LayerResult:
     """Cycles in which PEs are busy / (PEs x latency in cycles); a PE that makes one product a cycle is for each MAC."""
     actions: Actions
     energy: Energy
+    peak: BufferBytes = BufferBytes()
+    """The most of each buffer that was taken at a time, while the layer ran."""
     accumulator: AccumulatorUse | None = None
     activity: Activity | None = None
     error: NumericError | None = None
@@ -215,9 +226,13 @@ class Result:
     macs_per_cycle: float
     """That all PEs together make of the operands, among the layers', of which they make most."""
     dram_bytes_per_cycle: float
+    buffers: BufferBytes
+    """Capacity."""
     layers: tuple[LayerResult, ...]
     area: Area | None = None
     accuracy: Accuracy | None = None
+    occupancy: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    """By buffer: (cycle, bytes taken from then on), cycles rising."""
     output_sha256: dict[str, str] = field(default_factory=dict)
     """Output tensor name -> hash of its integers (C order, little endian)."""
     accel_version: str = ""

@@ -26,7 +26,7 @@ from accel.numerics.compare import mismatch
 from accel.numerics.digits import Pass, PassFold
 from accel.numerics.mac import Accumulator, Folds
 from accel.numerics.requantize import REQUANTIZERS, Float32
-from accel.sim.simulate import Simulator, estimate_cycles
+from accel.sim.simulate import Simulator, run_clock
 from accel.verification import Comparison, TensorCheck, Verification
 
 Array = npt.NDArray[Any]
@@ -111,8 +111,8 @@ def verify_program(
         network=name,
         machine=machine.name,
         checks=checks,
-        estimate_cycles=sum(spent.total for spent in estimate_cycles(program, machine)),
-        simulated_cycles=sum(spent.total for spent in simulator.cycles),
+        estimate_cycles=sum(spent.total for spent in run_clock(program, machine).cycles),
+        simulated_cycles=sum(spent.total for spent in simulator.clock.cycles),
         witness=_witness_name(),
         requantizer=machine.vector.requantizer,
         doubt_alone=doubt or cpu_doubt(_unsigned_products(file_graph)),

@@ -25,7 +25,7 @@ from accel.result import Result
 from accel.rtl.toolchain import find_verilator
 from accel.rtl.waves import WaveRecorder, Waves
 from accel.rtl.witness import compile_hardware, witness
-from accel.sim.simulate import Simulator, estimate_cycles
+from accel.sim.simulate import Simulator, run_clock
 from accel.verification import Verification
 from accel.witnessing import verify_program
 
@@ -52,7 +52,7 @@ def estimate(network: Network, arch: Machine) -> Result:
         The network does not fit the machine: which layer, what, and by how much.
     """
     program = compile_graph(fit_to_machine(network.graph, arch), arch)
-    return result_of(network.name, network.graph.batch, arch, program, estimate_cycles(program, arch), None)
+    return result_of(network.name, network.graph.batch, arch, program, run_clock(program, arch), None)
 
 
 def lowered(network: Network, arch: Machine) -> dict[str, str]:
@@ -117,7 +117,7 @@ def simulate(
         notes.append(
             f"no tensor of {job.float_network.path} is named like one of this network: no layer shows an error"
         )
-    result = result_of(network.name, graph.batch, arch, simulator.program, simulator.cycles, job.observations(truth))
+    result = result_of(network.name, graph.batch, arch, simulator.program, simulator.clock, job.observations(truth))
     return Simulation(result, job.outputs(), (*notes, *scale_notes(graph, arch), *threshold_notes(network.graph, arch)))
 
 

@@ -8,6 +8,7 @@ from math import ceil
 
 from accel.arch.multiplier import Step
 from accel.arch.spec import BufferSpec, Machine
+from accel.errors import AccelError
 from accel.flow.ir import Access, Flow, FlowOp, Range, Region, elements
 from accel.mapping.actions import OperandBits, array_actions
 from accel.mapping.layout import Layout, Place, Runs, runs_of
@@ -54,6 +55,7 @@ def emit(
     """
     emitter = _Emitter(flow, machine, residency or nothing_stays(flow, machine))
     layers = [emitter.layer(op, mapping) for op, mapping in zip(flow.ops, mappings, strict=True)]
+    _check_capacity(flow, machine, emitter.layout.end)
     issue = tuple(sorted(range(len(emitter.instructions)), key=emitter.issue_place))
     return Program(
         flow,
@@ -64,6 +66,17 @@ def emit(
         emitter.layout.places,
         emitter.residency,
     )
+
+
+def _check_capacity(flow: Flow, machine: Machine, size_bytes: int) -> None:
+    device = machine.dram.device
+    if device is not None and size_bytes > device.capacity_bytes:
+        raise AccelError(
+            f"weights and activations take {size_bytes} bytes, and the DRAM of {machine.name} has "
+            f"{device.capacity_bytes} ({size_bytes - device.capacity_bytes} too few)",
+            flow.path,
+            "give the device more rows or channels, or simulate fewer images at a time",
+        )
 
 
 class _Emitter:

@@ -51,6 +51,13 @@ class Runs:
             starts = (starts[:, None] + np.arange(count, dtype=np.int64) * step).ravel()
         return starts // 8, (starts + (self.run_bits + 7)) // 8
 
+    def whole_bursts(self, burst_bytes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """First byte and size of the bursts of each piece, without one that the piece before has moved already."""
+        starts, ends = self.pieces()
+        first, end = starts // burst_bytes, -(-ends // burst_bytes)
+        first[1:] += first[1:] == end[:-1] - 1
+        return first * burst_bytes, (end - first) * burst_bytes
+
     def bursts(self, burst_bytes: int) -> int:
         """How many bursts they touch; one that holds the end of a piece and the start of the next is moved once."""
         if not self.run_bits or not self.count:

@@ -168,6 +168,10 @@ class Dram:
         addresses, sizes = (np.ascontiguousarray(column) for column in table.T)
         if table.size and (table.min() < 0 or (addresses + sizes).max() > self.device.capacity_bytes):
             raise ValueError(f"a run lies outside of the device's {self.device.capacity_bytes} bytes")
+        return self.serve_arrays(addresses, sizes, ready_cycle, write)
+
+    def serve_arrays(self, addresses: Ints, sizes: Ints, ready_cycle: int, write: bool) -> Served:
+        """The same of runs that are known to lie inside, as two arrays."""
         ready_tick = kernel.tick_of(self.parameters, ready_cycle)
         ticks = kernel.serve(self.parameters, self.state, addresses, sizes, ready_tick, write, self.log)
         return Served(*(int(kernel.cycle_of(self.parameters, tick)) for tick in ticks))

@@ -12,14 +12,15 @@ perform the instructions on data in the order in which the clock completed them.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from math import ceil
 
 from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
 from accel.sim.banks import Banks, Turn
+from accel.sim.memory_channel import channel_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Timeline:
     """The instruction for whose end each one waited longest; None: for none."""
     released: list[int]
     """When that end came. A Compute may begin later: what stays in the array travels in first."""
+    dram: dict[int, Counter[str]]
+    """What the DRAM did for each layer besides moving bytes, by the field names of ``accel.result.Actions``."""
     order: list[int]
     """The instructions as they take effect: a Compute when it has consumed its operands, the others when done."""
 
@@ -53,6 +56,7 @@ def run(program: Program, machine: Machine) -> Timeline:
         (consumed if isinstance(instruction, Compute) else done)
         for instruction, consumed, done in zip(program.instructions, timeline.consumed, timeline.done, strict=True)
     ]
+    timeline.dram.update(clock.channel.by_layer)
     timeline.order.extend(sorted(program.issue, key=effects.__getitem__))
     return timeline
 
@@ -63,16 +67,18 @@ class _Clock:
     def __init__(self, program: Program, machine: Machine) -> None:
         count = len(program.instructions)
         self.timeline = Timeline(
-            [0] * count, [0] * count, [0] * count, [0] * count, cause=[None] * count, released=[0] * count, order=[]
+            [0] * count,
+            [0] * count,
+            [0] * count,
+            [0] * count,
+            cause=[None] * count,
+            released=[0] * count,
+            dram={},
+            order=[],
         )
         self.layers = program.layers
         self.instructions = program.instructions
-        dram, buffers = machine.dram, machine.buffers
-        self.latency_cycles = dram.latency_cycles
-        self.rates = {
-            name: min(dram.bandwidth_bytes_per_cycle, getattr(buffers, name).width_bytes_per_cycle)
-            for name in ("weight", "activation", "accumulator")
-        }
+        self.channel = channel_of(machine)
         self.timings = {name: ArrayTiming.of(machine.array, name) for name in machine.array.dataflow}
         self.following = _following_streams([i for i in program.instructions if isinstance(i, Compute)])
         self.dma = self.array = self.vector = _NEVER_USED
@@ -81,22 +87,17 @@ class _Clock:
     def step(self, instruction: Instruction) -> None:
         """Time one instruction; all that it waits for has been timed."""
         match instruction:
-            case Load():
-                self._transfer(instruction, self.rates[instruction.buffer])
-            case Store():
-                self._transfer(instruction, self.rates["accumulator"])
+            case Load() | Store():
+                begin = self._begin(instruction, self.dma)
+                moved = self.channel.serve(instruction, begin)
+                self.dma = moved.free, instruction.index
+                self.timeline.done[instruction.index] = moved.done
             case Compute():
                 self._compute(instruction)
             case Vector():
                 begin = self._begin(instruction, self.vector)
                 self.vector = begin + instruction.cycles, instruction.index
                 self.timeline.done[instruction.index] = begin + instruction.cycles
-
-    def _transfer(self, instruction: Load | Store, rate: float) -> None:
-        begin = self._begin(instruction, self.dma)
-        free = begin + ceil(instruction.size_bytes / rate)
-        self.dma = free, instruction.index
-        self.timeline.done[instruction.index] = free + self.latency_cycles
 
     def _compute(self, instruction: Compute) -> None:
         mapping = self.layers[instruction.layer].mapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -11,6 +11,8 @@ from accel.arch.spec import Machine
 from accel.flow.ir import elements
 from accel.mapping.program import Compute, Load, Program, Vector
 from accel.sim.engine import Timeline
+
+BUFFERS = ("weight", "activation", "accumulator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,19 @@ def occupancy(found: Iterable[Stay], buffer: str) -> list[tuple[int, int]]:
         taken += changes[cycle]
         steps.append((cycle, taken))
     return steps
+
+
+def peaks_until(steps: Sequence[tuple[int, int]], ends: Sequence[int]) -> list[int]:
+    """The most that was taken in each of the stretches of time that end at ``ends``, which rise."""
+    peaks, taken, position = [], 0, 0
+    for end in ends:
+        most = taken
+        while position < len(steps) and steps[position][0] < end:
+            taken = steps[position][1]
+            most = max(most, taken)
+            position += 1
+        peaks.append(most)
+    return peaks
 
 
 def _tiles(program: Program, timeline: Timeline) -> Iterator[Stay]:

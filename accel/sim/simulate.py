@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
 from accel.mapping.program import Program
-from accel.result import AccumulatorUse, Activity, Cycles
+from accel.result import AccumulatorUse, Activity, BufferBytes, Cycles
 from accel.sim.activity import check_counted
 from accel.sim.engine import Timeline, run
 from accel.sim.layer import ArrayLayer
 from accel.sim.ledger import charge
 from accel.sim.memory import Memory, Observer
+from accel.sim.occupancy import BUFFERS, occupancy, peaks_until, stays
 
 Array = npt.NDArray[Any]
 _PROGRESS_EVERY = 16
@@ -35,9 +38,36 @@ class Simulated:
     """PEs whose registers were computed, times clocks; PEs that hold no operand of a fold are not computed."""
 
 
-def estimate_cycles(program: Program, machine: Machine) -> tuple[Cycles, ...]:
-    """Cycles by layer and cause, without moving data."""
-    return charge(program, run(program, machine))
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A program's way through the clock."""
+
+    timeline: Timeline
+    cycles: tuple[Cycles, ...]
+    """By layer and cause."""
+    dram: tuple[Counter[str], ...]
+    """By layer, what the DRAM did besides moving bytes."""
+    occupancy: dict[str, tuple[tuple[int, int], ...]]
+    """By buffer: (cycle, bytes taken from then on)."""
+    peak: tuple[BufferBytes, ...]
+    """By layer, the most that was taken at a time."""
+
+
+def run_clock(program: Program, machine: Machine) -> Run:
+    """Everything that can be known without moving data."""
+    timeline = run(program, machine)
+    cycles = charge(program, timeline)
+    taken = stays(program, machine, timeline)
+    steps = {name: tuple(occupancy(taken, name)) for name in BUFFERS}
+    ends = list(accumulate(spent.total for spent in cycles))
+    peaks = {name: peaks_until(steps[name], ends) for name in BUFFERS}
+    return Run(
+        timeline,
+        cycles,
+        tuple(timeline.dram.get(position, Counter()) for position in range(len(program.layers))),
+        steps,
+        tuple(BufferBytes(*(peaks[name][position] for name in BUFFERS)) for position in range(len(ends))),
+    )
 
 
 class Simulator:
@@ -45,23 +75,25 @@ class Simulator:
 
     Attributes
     ----------
-    cycles
-        By layer of the program and cause; every batch takes the same.
-    timeline
-        When each instruction ran.
+    clock
+        When everything happens; the same for every batch.
     """
 
     def __init__(self, program: Program, machine: Machine) -> None:
-        self.timeline: Timeline = run(program, machine)
-        self.cycles = charge(program, self.timeline)
+        self.clock = run_clock(program, machine)
         self.program = program
         self.machine = machine
-        self.order = [program.instructions[index] for index in self.timeline.order]
+        self.order = [program.instructions[index] for index in self.clock.timeline.order]
         self.layers = {
             position: ArrayLayer.of(layer, program.flow.tensors, machine)
             for position, layer in enumerate(program.layers)
             if layer.op.on_array
         }
+
+    @property
+    def timeline(self) -> Timeline:
+        """When each instruction ran."""
+        return self.clock.timeline
 
     def run(
         self,

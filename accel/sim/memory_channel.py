@@ -1,0 +1,87 @@
+"""What the DMA does with one transfer after the other: on a DRAM of three figures, or on one with banks and rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+from typing import NamedTuple, Protocol
+
+from accel.arch.spec import Machine
+from accel.mapping.program import Load, Store
+
+
+class Moved(NamedTuple):
+    """A transfer, in the machine's cycles."""
+
+    free: int
+    """The DMA may begin with the next one."""
+    done: int
+    """All data are where they were wanted."""
+
+
+class Channel(Protocol):
+    """Serves transfers in the order in which it is asked."""
+
+    by_layer: dict[int, Counter[str]]
+    """What the DRAM did for each layer, by the field names of ``accel.result.Actions``."""
+
+    def serve(self, transfer: Load | Store, begin: int) -> Moved:
+        """Move ``transfer`` from ``begin`` on."""
+
+
+def channel_of(machine: Machine) -> Channel:
+    """The DMA's way to the machine's DRAM."""
+    return PlainChannel(machine) if machine.dram.device is None else DeviceChannel(machine)
+
+
+class PlainChannel:
+    """A bandwidth, which latency and requests in flight may limit; the narrower port of a buffer limits it, too."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.latency_cycles = machine.dram.latency_cycles
+        sustained = machine.dram.sustained_bytes_per_cycle
+        self.rates = {name: min(sustained, width) for name, width in _widths(machine).items()}
+        self.by_layer: dict[int, Counter[str]] = {}
+
+    def serve(self, transfer: Load | Store, begin: int) -> Moved:
+        """The DMA goes on when the data are on their way, and they are there a latency later."""
+        free = begin + ceil(transfer.size_bytes / self.rates[_buffer(transfer)])
+        return Moved(free, free + self.latency_cycles)
+
+
+class DeviceChannel:
+    """A device with channels, banks, rows and refresh, burst by burst."""
+
+    def __init__(self, machine: Machine) -> None:
+        # Compiled code, which machines without such a device do not need.
+        from accel.sim.dram import Dram
+
+        assert machine.dram.device is not None
+        self.dram = Dram(machine.dram.device, machine.dram.outstanding, machine.clock_hz)
+        self.burst_bytes = machine.dram.burst_bytes
+        self.widths = _widths(machine)
+        self.by_layer: dict[int, Counter[str]] = {}
+        self.before = self.dram.counts
+
+    def serve(self, transfer: Load | Store, begin: int) -> Moved:
+        """The DMA goes on when the last burst has been asked for, and the buffer's port has kept up."""
+        addresses, sizes = transfer.runs.whole_bursts(self.burst_bytes)
+        served = self.dram.serve_arrays(addresses, sizes, begin, isinstance(transfer, Store))
+        through_port = begin + ceil(transfer.size_bytes / self.widths[_buffer(transfer)])
+        counts = self.dram.counts
+        self.by_layer.setdefault(transfer.layer, Counter()).update(
+            dram_activates=counts.activates - self.before.activates,
+            dram_row_hits=counts.hits - self.before.hits,
+            dram_refreshes=counts.refreshes - self.before.refreshes,
+        )
+        self.before = counts
+        return Moved(max(served.issued_cycle, through_port), max(served.done_cycle, through_port))
+
+
+def _widths(machine: Machine) -> dict[str, float]:
+    names = ("weight", "activation", "accumulator")
+    return {name: getattr(machine.buffers, name).width_bytes_per_cycle for name in names}
+
+
+def _buffer(transfer: Load | Store) -> str:
+    return transfer.buffer if isinstance(transfer, Load) else "accumulator"
