@@ -34,6 +34,7 @@ def test_it_holds_the_package_and_nothing_else_at_top_level(wheel: Path) -> None
     assert len(tops) == 2
     assert "accel/py.typed" in names
     assert "accel/_gallery/models/machines/edge-32x32.yaml" in names
+    assert "accel/_gallery/models/dram/lpddr4-3200.yaml" in names
     assert "accel/_gallery/workloads/digits_resnet8/int8.onnx" in names
     hardware = [path for path in (ROOT / "accel" / "rtl").rglob("*") if path.suffix in (".sv", ".cpp", ".h")]
     assert {str(path.relative_to(ROOT)) for path in hardware} <= set(names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -156,15 +155,20 @@ class Dram:
         self.state = new_state(self.parameters)
         self.log = np.zeros((log_commands, kernel.LOG_COLUMNS), np.int64)
 
-    def serve(self, runs: Iterable[tuple[int, int]], ready_cycle: int = 0, *, write: bool = False) -> Served:
-        """One transfer of (address, bytes) runs, not begun before ``ready_cycle``, after all earlier ones.
+    def serve(self, runs: npt.ArrayLike, ready_cycle: int = 0, *, write: bool = False) -> Served:
+        """One transfer, not begun before ``ready_cycle`` nor before all earlier ones have asked for their bursts.
+
+        Parameters
+        ----------
+        runs
+            Address and bytes of each contiguous piece, n x 2; each is widened to whole bursts.
 
         Raises
         ------
         ValueError
             A run lies outside of the device, or holds less than nothing.
         """
-        table = np.array(list(runs), np.int64).reshape(-1, 2)
+        table = np.asarray(runs, np.int64).reshape(-1, 2)
         addresses, sizes = (np.ascontiguousarray(column) for column in table.T)
         if table.size and (table.min() < 0 or (addresses + sizes).max() > self.device.capacity_bytes):
             raise ValueError(f"a run lies outside of the device's {self.device.capacity_bytes} bytes")

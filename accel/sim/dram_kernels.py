@@ -38,8 +38,8 @@ READS, WRITES, HITS, MISSES, CONFLICTS, REFRESHES = 10, 11, 12, 13, 14, 15
 CHANNEL_WORDS = 16
 GROUP_WORDS = 3
 """NEXT_READ, NEXT_WRITE and NEXT_ACTIVATE of a bank group."""
-OPEN_ROW, COLUMN_READY, PRECHARGE_READY, ACTIVATE_READY = 0, 1, 2, 3
-BANK_WORDS = 4
+OPEN_ROW, PRECHARGE_READY, ACTIVATE_READY = 0, 1, 2
+BANK_WORDS = 3
 
 # Commands in the log, whose columns are command, channel, bank of the channel, row and tick.
 ACTIVATE, PRECHARGE, READ, WRITE, REFRESH = 0, 1, 2, 3, 4
@@ -117,7 +117,8 @@ def serve(
             last = max(last, state[HEADER + window_at])
             if first < 0:
                 first = last
-            column = max(last, state[at_bank + COLUMN_READY], state[at_channel + same], state[at_group + same])
+            column = max(last, state[at_channel + same], state[at_group + same])
+            # The burst that opened the row has been read or written by then, so tRCD is over.
             if state[at_bank + OPEN_ROW] == row and column < state[at_channel + NEXT_REFRESH]:
                 state[at_channel + HITS] += 1
             else:
@@ -166,7 +167,7 @@ def _reach(
     while True:
         open_row, activate, precharge = state[at_bank + OPEN_ROW], -1, -1
         if open_row == row:
-            column = max(request, state[at_bank + COLUMN_READY])
+            column = request
         else:
             oldest = state[at_channel + FAW_TICKS + state[at_channel + FAW_AT]]
             activate = max(request, state[at_bank + ACTIVATE_READY], state[at_channel + REFRESHED])
@@ -196,7 +197,6 @@ def _reach(
     state[at_channel + NEXT_ACTIVATE] = activate + parameters[RRD_S]
     state[at_group + NEXT_ACTIVATE] = activate + parameters[RRD_L]
     state[at_bank + OPEN_ROW] = row
-    state[at_bank + COLUMN_READY] = activate + parameters[RCD]
     state[at_bank + PRECHARGE_READY] = activate + parameters[RAS]
     state[at_bank + ACTIVATE_READY] = activate + parameters[RC]
     return column

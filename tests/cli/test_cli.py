@@ -26,14 +26,14 @@ def test_version(accel) -> None:
 
 
 def test_help_teaches_each_command(accel) -> None:
-    words = {"machines", "networks", "show", "schema", "estimate", "run", "verify", "lower"}
+    words = {"machines", "drams", "networks", "show", "schema", "estimate", "run", "verify", "lower"}
     out = accel("--help").out
     assert all(word in out for word in words)
     for word in words:
         assert accel(word, "--help").code == 0
 
 
-@pytest.mark.parametrize("command", ["machines", "networks"])
+@pytest.mark.parametrize("command", ["machines", "drams", "networks"])
 def test_galleries_as_table_and_json(accel, command) -> None:
     rows = json.loads(accel(command, "--json").out)[command]
     table = accel(command).out

@@ -72,7 +72,8 @@ def devices(draw: st.DrawFn) -> DramDevice:
     burst = draw(st.sampled_from([1, 2, 4]))
     rcd, rp, cl, cwl = ticks(1, 8), ticks(1, 8), ticks(0, 9), ticks(0, 9)
     ras = rcd + ticks(0, 8)
-    rrd, ccd, wtr = ticks(0, 5), burst + ticks(0, 3), ticks(0, 4)
+    # Reads so far apart that a write fits between them keep their distance all the same.
+    rrd, ccd, wtr = ticks(0, 5), burst + draw(st.sampled_from([0, 1, 3, 40])), ticks(0, 4)
     rfc = ticks(1, 20)
     times = {
         "tRCD": rcd,
@@ -82,7 +83,7 @@ def devices(draw: st.DrawFn) -> DramDevice:
         "tCL": cl,
         "tCWL": cwl,
         "tCCD_S": ccd,
-        "tCCD_L": ccd + ticks(0, 4),
+        "tCCD_L": ccd + draw(st.sampled_from([0, 2, 40])),
         "tRRD_S": rrd,
         "tRRD_L": rrd + ticks(0, 4),
         "tFAW": max(rrd, 1) + ticks(0, 25),

@@ -111,6 +111,21 @@ def test_a_burst_goes_before_a_refresh_or_after_it(ready: int, column: int, refr
     assert (only(commands, "RD").tick, dram.counts.refreshes) == (column, refreshes)
 
 
+@pytest.mark.parametrize(("ready", "column", "refreshes"), [(499, 499, 0), (500, 523, 1)])
+def test_a_hit_goes_before_a_refresh_or_finds_its_row_closed(ready: int, column: int, refreshes: int) -> None:
+    """Precharge 500, refresh 501, tRFC 21, tRCD 1."""
+    dram, commands = run(easy(tREFI=500, tRFC=21), [(place(), 0, READ), (place(), ready, READ)])
+    assert (only(commands, "RD").tick, dram.counts.refreshes) == (column, refreshes)
+
+
+def test_a_refresh_waits_for_the_one_before() -> None:
+    """Written at 48, data until 51, tWR 30: the first refresh, due at 50, comes at 82; tRFC 40 delays three more."""
+    device = easy(tREFI=50, tRFC=40, tWR=30)
+    _, commands = run(device, [(place(), 0, READ), (place(), 48, WRITE), (place(), 100, READ)])
+    assert [command.tick for command in commands if command.name == "REF"] == [82, 122, 162, 202]
+    assert only(commands, "ACT").tick == 242
+
+
 @pytest.mark.parametrize("row", [0, 1])
 def test_a_refresh_closes_rows_first(row: int) -> None:
     """Precharge when due, refresh tRP later, and any row is a miss again."""
