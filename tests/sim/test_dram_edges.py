@@ -77,6 +77,15 @@ def test_the_parameter_is_what_binds(name: str) -> None:
     assert only(commands, command).tick == n - 8
 
 
+@pytest.mark.parametrize(
+    ("changes", "address"), [({"tCCD_S": 50, "tCCD_L": 50}, OTHER_GROUP), ({"tCCD_L": 50}, SAME_GROUP)]
+)
+def test_a_write_between_two_reads_brings_them_no_closer(changes: dict[str, int], address: int) -> None:
+    """The write goes tRTW = 2 behind the first read and would let the second one go 3 ticks later."""
+    _, commands = run(easy(**changes), [*OPEN_ALL, (0, 300, READ), (0, 300, WRITE), (address, 300, READ)])
+    assert only(commands, "RD").tick == 350
+
+
 @pytest.mark.parametrize(("write", "command"), [(READ, "RD"), (WRITE, "WR")])
 def test_trcd(write: bool, command: str) -> None:
     _, commands = run(easy(tRCD=N, tRAS=N, tRC=N + 1), [(place(), 7, write)])
