@@ -185,3 +185,16 @@ def test_python_says_it_one_way_too() -> None:
         DramSpec(latency_cycles=3, device=DramDevice.named("hbm2-2000"))
     with pytest.raises(ValidationError, match="burst"):
         DramSpec(latency_cycles=3, bandwidth_bytes_per_cycle=3.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_times_of_presets_fit_together(name: str) -> None:
+    """What the sources derive from other parameters: tRC, the read's turnaround, refreshes every 3.9 or 7.8 us."""
+    device = DramDevice.named(name)
+    timing, tick_us = device.timing, 1e6 / device.timing.clock_hz
+    assert timing.rc_ticks == timing.ras_ticks + timing.rp_ticks
+    assert 0 <= timing.rtw_ticks - (timing.cl_ticks + device.burst_ticks - timing.cwl_ticks) <= 2
+    assert timing.refi_ticks * tick_us == pytest.approx(7.8 if name.startswith("ddr4") else 3.9, abs=0.01)
+    assert 12 < timing.rcd_ticks * tick_us * 1e3 < 19  # ns, as tRP; all generations are alike
+    assert 12 < timing.rp_ticks * tick_us * 1e3 < 19
+    assert 30 < timing.ras_ticks * tick_us * 1e3 < 43

@@ -181,9 +181,10 @@ def device_of(device: DramDevice, timing: Any) -> DramDevice:
     return device.model_copy(update={"timing": timing})
 
 
-@given(st.integers(0, 10**12), st.integers(1, 10**11), st.integers(1, 10**11))
+@settings(deadline=None)
+@given(st.integers(0, 10**12), st.integers(10**3, 10**11), st.integers(10**3, 10**11))
 def test_clocks_are_exact_and_never_early(count: int, core_hz: int, dram_hz: int) -> None:
-    """Where the ratio of two clocks has words of 31 bits, a cycle's tick is the first that is not before it."""
+    """A cycle's tick is the first that is not before it; ratios of more than 31 bits are off by less than 10^-8."""
     device = easy()
     device = device_of(device, device.timing.model_copy(update={"clock_hz": float(dram_hz)}))
     parameters = parameters_of(device, 1, float(core_hz))
@@ -194,7 +195,7 @@ def test_clocks_are_exact_and_never_early(count: int, core_hz: int, dram_hz: int
     if count * max(kept, 1 / kept) < 2**62:
         assert kernel.tick_of(parameters, count) == ceil(count * kept)
         assert kernel.cycle_of(parameters, count) == ceil(count / kept)
-    assert abs(kept / ratio - 1) < Fraction(1, 10**4)
+    assert abs(kept / ratio - 1) < Fraction(1, 10**8)
 
 
 def test_cycles_of_another_clock() -> None:
