@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 
-from accel.result import Result
+from accel.result import BufferBytes, Result
 from accel.verification import Comparison, TensorCheck, Verification
 
 
@@ -26,7 +26,9 @@ def one_layer() -> Result:
         Energy(mac_pj=250.0),
     )
     exact = NumericError(math.inf, 1.0, 0.0, 0.0)
-    return Result("n", "m", "simulation", 2, 1e9, 100, 100.0, 8.0, (layer, dataclasses.replace(layer, error=exact)))
+    layers = (layer, dataclasses.replace(layer, error=exact))
+    steps = {"weight": ((0, 16), (30, 0))}
+    return Result("n", "m", "simulation", 2, 1e9, 100, 100.0, 8.0, BufferBytes(1, 2, 3), layers, occupancy=steps)
 
 
 def test_json_is_standard_and_reads_back() -> None:

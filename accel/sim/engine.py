@@ -4,7 +4,7 @@ Three units take their own instructions in order: DMA, which moves data between 
 time, the array, and the vector unit. DMA takes its transfers in the order in which the compiler issued them. So every
 unit's next instruction is known beforehand, and an instruction begins when its unit is free and all that it waits for
 is there: a recurrence of maxima and sums, worked out in one pass. It also follows that nothing that gets faster, a
-DRAM or a unit, ever makes anything later.
+DRAM or a unit, ever makes anything later (but for refreshes of a DRAM device, which come by the clock).
 
 Data has no influence on time here, so one run of the clock serves the estimate and any number of simulations: these
 perform the instructions on data in the order in which the clock completed them.
@@ -52,6 +52,7 @@ def run(program: Program, machine: Machine) -> Timeline:
     for index in program.issue:
         clock.step(program.instructions[index])
     timeline = clock.timeline
+    clock.channel.finish(max(timeline.done, default=0), len(program.layers) - 1)
     effects = [
         (consumed if isinstance(instruction, Compute) else done)
         for instruction, consumed, done in zip(program.instructions, timeline.consumed, timeline.done, strict=True)

@@ -28,6 +28,9 @@ class Channel(Protocol):
     def serve(self, transfer: Load | Store, begin: int) -> Moved:
         """Move ``transfer`` from ``begin`` on."""
 
+    def finish(self, cycle: int, layer: int) -> None:
+        """Nothing more comes, and the machine is done at ``cycle``, with ``layer``."""
+
 
 def channel_of(machine: Machine) -> Channel:
     """The DMA's way to the machine's DRAM."""
@@ -47,6 +50,9 @@ class PlainChannel:
         """The DMA goes on when the data are on their way, and they are there a latency later."""
         free = begin + ceil(transfer.size_bytes / self.rates[_buffer(transfer)])
         return Moved(free, free + self.latency_cycles)
+
+    def finish(self, cycle: int, layer: int) -> None:
+        """Time alone costs nothing here."""
 
 
 class DeviceChannel:
@@ -68,14 +74,23 @@ class DeviceChannel:
         addresses, sizes = transfer.runs.whole_bursts(self.burst_bytes)
         served = self.dram.serve_arrays(addresses, sizes, begin, isinstance(transfer, Store))
         through_port = begin + ceil(transfer.size_bytes / self.widths[_buffer(transfer)])
+        self._count(transfer.layer)
+        return Moved(max(served.issued_cycle, through_port), max(served.done_cycle, through_port))
+
+    def finish(self, cycle: int, layer: int) -> None:
+        """The refreshes that were due since the last transfer."""
+        self.dram.advance(cycle)
+        self._count(layer)
+
+    def _count(self, layer: int) -> None:
+        """Charge a layer with what was done since the last time."""
         counts = self.dram.counts
-        self.by_layer.setdefault(transfer.layer, Counter()).update(
+        self.by_layer.setdefault(layer, Counter()).update(
             dram_activates=counts.activates - self.before.activates,
             dram_row_hits=counts.hits - self.before.hits,
             dram_refreshes=counts.refreshes - self.before.refreshes,
         )
         self.before = counts
-        return Moved(max(served.issued_cycle, through_port), max(served.done_cycle, through_port))
 
 
 def _widths(machine: Machine) -> dict[str, float]:

@@ -66,7 +66,7 @@ def test_columns_are_the_same_for_every_result():
     assert len(set(names)) == len(names)
     assert names[:6] == ["number", "name", "op", "unit", "shape", "mapping"]
     # number and 7 fields; 6 causes, 14 actions, 8 energies and the two sums; 3 + 6 + (8 + 1) + 4 of data.
-    assert len(names) == 8 + 7 + len(dataclasses.fields(Actions)) + 9 + 3 + 15 + 4
+    assert len(names) == 8 + 7 + len(dataclasses.fields(Actions)) + 9 + 3 + 3 + 15 + 4
 
 
 def test_what_was_not_asked_for_is_empty():

@@ -21,7 +21,7 @@ from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.numerics.digits import PassFold, passes
 from accel.numerics.mac import Accumulator, accumulate
 from accel.numerics.qtype import QType
-from accel.sim.simulate import estimate_cycles
+from accel.sim.simulate import run_clock
 from tests.conftest import Ran
 from tests.graph.test_qonnx import Qonnx
 from tests.machines import DATAFLOWS, machine
@@ -134,7 +134,7 @@ def cycles(widths: tuple[str, str], dataflow: str = "weight_stationary", **pe: A
     net.conv(net.input(1, 64, 6, 6), 16, kernel=(1, 1), pads=(0, 0, 0, 0))
     arch = machine(dataflow=dataflow, buffers=(1 << 16,) * 3, bandwidth="4096 B/cycle", width="4096 B/cycle", pe=pe)
     graph = fit_to_machine(net.graph(), arch)
-    (spent,) = estimate_cycles(compile_graph(graph, arch), arch)
+    (spent,) = run_clock(compile_graph(graph, arch), arch).cycles
     return spent.compute
 
 
@@ -166,7 +166,7 @@ def test_passes_by_hand() -> None:
             pe={"split_operands": True},
         )
         program = compile_graph(fit_to_machine(net.graph(), arch), arch)
-        (spent,) = estimate_cycles(program, arch)
+        (spent,) = run_clock(program, arch).cycles
         assert spent.compute == turns * 16 * 4 * 36
         (layer,) = program.layers
         macs = 64 * 16 * 36

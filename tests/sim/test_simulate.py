@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.mapping.compile import compile_graph, fit_to_machine
-from accel.sim.simulate import Simulator, estimate_cycles
+from accel.sim.simulate import Simulator, run_clock
 from accel.witnessing import reference_of
 from tests.machines import DATAFLOWS, machine
 from tests.networks import INT8, UINT8, Builder, residual_network
@@ -27,7 +27,7 @@ def check(net, arch):
         np.testing.assert_array_equal(seen.tensors[name], expected.tensors[name], err_msg=name)
     for position, use in seen.accumulators.items():
         assert use == expected.accumulators[program.layers[position].op.node.name]
-    assert simulator.cycles == estimate_cycles(program, arch)
+    assert simulator.clock.cycles == run_clock(program, arch).cycles
     return sum(use.overflows for use in seen.accumulators.values())
 
 
