@@ -87,6 +87,13 @@ def test_the_program_over_choices_is_the_best_of_all_allocations(equal, seed, si
     assert whole.loss == pytest.approx(best, rel=1e-6, abs=1e-12)
 
 
+def test_ends_have_the_bits_that_are_given() -> None:
+    """What the other layers of the group read has them too."""
+    found = choices(["a", "b"], Offer((4, 2), {"a": 8}, False), Table(1, ["a", "b"]).measure())
+    assert {choice.widths["a"] for choice in found} == {LayerWidths(8, 8)}
+    assert {choice.widths["b"] for choice in found} == {LayerWidths(4, 8), LayerWidths(2, 8)}
+
+
 def test_bits_that_cost_the_same_are_not_narrowed() -> None:
     """Weights in memory alone: what a layer reads keeps its 8 bits."""
     table = Table(1, ["a"])
@@ -97,13 +104,14 @@ def test_bits_that_cost_the_same_are_not_narrowed() -> None:
 
 def test_what_the_scales_do_not_allow_is_left_out() -> None:
     def problem(bits: Bits) -> AccelError | None:
-        narrow = [widths for widths in bits.values() if widths.activations < 4]
+        narrow = [w for w in bits.values() if w.activations < 4 or (w.weights, w.activations) == (2, 4)]
         return AccelError("its scale is 2", "net:a") if narrow else None
 
     table = Table(2, ["a", "b"])
     found = choices(["a", "b"], Offer((8, 4, 2), {}, False), table.measure(problem))
     assert {choice.widths["a"].activations for choice in found} == {8, 4}
     assert {choice.widths["b"].weights for choice in found} == {8, 4, 2}
+    assert LayerWidths(2, 4) not in {choice.widths[layer] for choice in found for layer in "ab"}
     with pytest.raises(AccelError, match="net:a: its scale is 2"):
         choices(["a", "b"], Offer((2,), {}, False), table.measure(problem))
 
