@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from accel.arch.multiplier import in_array
 from accel.arch.spec import ArraySpec
-from accel.numerics.qtype import QType
+from accel.numerics.qtype import BIPOLAR, QType
 from accel.sim.array import Sums
 from tests.machines import DATAFLOWS
 
@@ -35,9 +36,10 @@ def arrays(draw: st.DrawFn, most: int) -> ArraySpec:
 @st.composite
 def arithmetics(draw: st.DrawFn) -> tuple[QType, QType, Sums]:
     """Activations, weights, and sums that hold a product; where they only just do, sums overflow often."""
-    types = st.builds(QType, st.integers(1, 16), st.booleans())
+    types = st.builds(QType, st.integers(1, 16), st.booleans()) | st.just(BIPOLAR)
     activation, weight = draw(types), draw(types)
-    least = max(8, activation.bits + weight.bits + (not activation.signed) + (not weight.signed))
+    bits = sum(in_array(qtype).bits for qtype in (activation, weight))
+    least = max(8, bits + (not activation.signed) + (not weight.signed))
     partial = draw(st.integers(least, min(64, least + 6)) | st.sampled_from([32, 40, 64]).filter(lambda b: b >= least))
     total = draw(st.integers(partial, min(64, partial + 4)) | st.sampled_from([64]))
     return activation, weight, Sums(partial, total, draw(st.sampled_from(["wrap", "saturate"])))

@@ -69,8 +69,8 @@ def step_of(multiplier: Multiplier, products: int, widths: tuple[QType, QType], 
     >>> step_of("composable", 1, (int8, int8), (int4, int4))
     Step(weight_bits=4, activation_bits=4, cycles=1, products=4, operations=4)
     """
-    wide_weight, wide_activation = (width.bits for width in widths)
-    weight, activation = (2 if operand.bipolar else operand.bits for operand in operands)
+    wide_weight, wide_activation = stored_bits(multiplier, widths)
+    weight, activation = (in_array(operand).bits for operand in operands)
     match multiplier:
         case "parallel" | "xnor":
             return Step(wide_weight, wide_activation, 1, products, 1)
@@ -88,6 +88,20 @@ def step_of(multiplier: Multiplier, products: int, widths: tuple[QType, QType], 
 def composed_bits(bits: int) -> int:
     """What an operand takes of a composable multiplier: 2, 4, 8 or 16 bits."""
     return next(width for width in COMPOSABLE_BITS if bits <= width)
+
+
+def in_array(qtype: QType) -> QType:
+    """What the registers on an operand's way hold of it.
+
+    Of -1 and +1 there are two bits, as in int2: bubbles, and the rows and columns that a fold leaves idle, are 0.
+    """
+    return QType(2, signed=True) if qtype.bipolar else qtype
+
+
+def stored_bits(multiplier: Multiplier, widths: tuple[QType, QType]) -> tuple[int, int]:
+    """Bits of a weight and of an activation in a PE; of an XNOR gate one, as whether an operand is there is control."""
+    weight, activation = widths if multiplier == "xnor" else map(in_array, widths)
+    return weight.bits, activation.bits
 
 
 SERIAL_DATAFLOWS = {
@@ -117,10 +131,10 @@ def widest_operands(multiplier: Multiplier, products: int, widths: tuple[QType, 
 
 def register_bits(multiplier: Multiplier, products: int, widths: tuple[QType, QType]) -> tuple[int, int]:
     """Bits of a PE's registers of weights and of activations: of an operand that enters bit by bit, one."""
-    weight_bits, activation_bits = widest_operands(multiplier, products, widths)
     match multiplier:
-        case "bit_serial":
-            return weight_bits, products
+        case "composable":
+            return widest_operands(multiplier, products, widths)
         case "bit_serial_both":
             return products, products
-    return weight_bits, activation_bits
+    weight_bits, activation_bits = stored_bits(multiplier, widths)
+    return products * weight_bits, products * (1 if multiplier == "bit_serial" else activation_bits)

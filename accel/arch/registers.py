@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accel.arch.multiplier import register_bits
+from accel.arch.multiplier import register_bits, stored_bits
 from accel.arch.spec import ArraySpec, Dataflow, PeSpec
 from accel.arch.timing import ArrayTiming
 
@@ -24,7 +24,7 @@ class Words:
         return (
             self.weights * weight_bits
             + self.activations * activation_bits
-            + self.products * pe.products * (pe.weight.bits + pe.activation.bits)
+            + self.products * pe.products * sum(stored_bits(pe.multiplier, (pe.weight, pe.activation)))
             + self.sums * pe.partial_sum_bits
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from accel.arch.multiplier import in_array
 from accel.arch.spec import Dataflow, Machine
 from accel.arch.timing import ArrayTiming
 from accel.errors import AccelError
@@ -68,7 +69,7 @@ class Design:
     def parameters(self) -> dict[str, int | bool]:
         """The module's parameters, in its order."""
         array, pe = self.machine.array, self.machine.pe
-        moving, other = pe.activation, pe.weight
+        moving, other = in_array(pe.activation), in_array(pe.weight)
         if self.dataflow == "input_stationary":
             moving, other = other, moving
         timing = ArrayTiming.of(array, self.dataflow)
@@ -79,6 +80,7 @@ class Design:
             "MOVING_SIGNED": moving.signed,
             "OTHER_BITS": other.bits,
             "OTHER_SIGNED": other.signed,
+            "XNOR": pe.multiplier == "xnor",
             "SUM_BITS": pe.partial_sum_bits,
             "ACCUMULATOR_BITS": pe.accumulator_bits,
             "SATURATE": pe.overflow == "saturate",
@@ -143,18 +145,12 @@ def check_covered(machine: Machine) -> None:
             f"which has {', '.join(REQUANTIZERS)}",
             hint="use one of those, or leave the RTL out",
         )
-    for key, qtype in (("pe.weight", machine.pe.weight), ("pe.activation", machine.pe.activation)):
-        if qtype.bipolar:
-            raise AccelError(
-                f"{machine.name}: {key} is bipolar, and the RTL's operands are in two's complement or unsigned",
-                hint="use int2, which holds -1 and +1, or leave the RTL out",
-            )
 
 
 def check_pes(machine: Machine) -> None:
     """Refuse PEs of which neither the RTL nor the simulated registers show the inside."""
     pe = machine.pe
-    if pe.multiplier != "parallel":
+    if pe.multiplier not in ("parallel", "xnor"):
         found = f"pe.multiplier {pe.multiplier}"
     elif pe.products > 1:
         found = f"pe.products {pe.products}"
@@ -164,5 +160,5 @@ def check_pes(machine: Machine) -> None:
         return
     raise AccelError(
         f"{machine.name}: {found} is not in the RTL, whose PEs make one product of their own widths a cycle",
-        hint="take a machine with a parallel multiplier and one product, or leave out the RTL and waveforms",
+        hint="take a machine with a parallel or an xnor multiplier and one product, or leave out the RTL and waveforms",
     )

@@ -57,6 +57,9 @@ def _introduction(machine: Machine, designs: Sequence[Design]) -> str:
     shape = f"""{array.rows} x {array.columns} PEs, {pe.weight} weights, {pe.activation} activations; sums of
         {pe.partial_sum_bits} bits in the array and {pe.accumulator_bits} bits in the accumulators {overflow} where
         they do not fit. SystemVerilog (IEEE 1800-2012), as Verilator 5, Icarus Verilog 11 and yosys 0.23 read it."""
+    if pe.weight.bipolar or pe.activation.bipolar:
+        shape += """ On the array's ports -1 and +1 have two bits, 11 and 01; 00 is for rows and columns that a fold
+            leaves idle. As outputs they have one."""
     files = [
         *(
             (f"`rtl/{design.name}.sv`", f"the array, {_words(design.dataflow)}: parameters, ports")

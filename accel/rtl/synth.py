@@ -15,6 +15,7 @@ _PE_PARAMETERS = (
     "MOVING_SIGNED",
     "OTHER_BITS",
     "OTHER_SIGNED",
+    "XNOR",
     "SUM_BITS",
     "SATURATE",
     "DOUBLE_BUFFERED",

@@ -7,6 +7,7 @@ from accel.rtl.design import Design
 _MEANING = {
     "ROWS": "array.rows",
     "COLUMNS": "array.columns",
+    "XNOR": "pe.multiplier",
     "SUM_BITS": "pe.partial_sum_bits",
     "ACCUMULATOR_BITS": "pe.accumulator_bits",
     "SATURATE": "pe.overflow",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accel.arch.multiplier import Step
+from accel.arch.multiplier import Step, in_array
 from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
 from accel.flow.ir import FlowOp, Range, Region
@@ -209,7 +209,7 @@ class ArrayLayer:
         """
         pe = self.machine.pe
         activations = self.activation_matrix(tile, groups, image, box)
-        widths = OperandWidths(activation=pe.activation.bits, weight=pe.weight.bits)
+        widths = OperandWidths(activation=in_array(pe.activation).bits, weight=in_array(pe.weight).bits)
         seen = tile_activity(self.machine.array, self.timing.dataflow, self.sums, widths, activations, weights)
         return replace(seen, product_bits_possible=seen.product_bits_possible // (groups[1] - groups[0]))
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.arch.multiplier import in_array
 from accel.arch.spec import ArraySpec
 from accel.arch.timing import ArrayTiming
 from accel.numerics.qtype import QType
@@ -80,7 +81,8 @@ def cases(draw: st.DrawFn) -> Case:
 def test_kernels_and_laws(case: Case) -> None:
     x, w, old = case.operands()
     adders = tuple(Adder(bits, case.sums.overflow) for bits in (case.sums.partial_sum_bits, case.sums.accumulator_bits))
-    seen = simulate(case.array, case.dataflow, (x, w), old, (case.activation.bits, case.weight.bits), adders)
+    bits = in_array(case.activation).bits, in_array(case.weight).bits
+    seen = simulate(case.array, case.dataflow, (x, w), old, bits, adders)
 
     timing = ArrayTiming.of(case.array, case.dataflow)
     layout = moving_layout(timing, case.m, case.k, case.n)
@@ -95,7 +97,7 @@ def test_kernels_and_laws(case: Case) -> None:
     assert sums.tolist() == seen.accumulators.tolist()
     assert counts.overflows == seen.overflows
 
-    widths = OperandWidths(case.activation.bits, case.weight.bits)
+    widths = OperandWidths(*bits)
     activity = tile_activity(case.array, case.dataflow, case.sums, widths, activations.T, weights)
     assert (activity.operand_bits, activity.operand_bits_possible) == (seen.operands.toggled, seen.operands.clocked)
     assert (activity.product_bits, activity.product_bits_possible) == (seen.products.toggled, seen.products.clocked)

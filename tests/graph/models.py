@@ -217,3 +217,16 @@ def quantize_with_onnxruntime(
         extra_options={"ActivationSymmetric": activations == "QInt8", "WeightSymmetric": True, **extra},
     )
     return target
+
+
+def binary_network(path: Path) -> Path:
+    """Two convolutions without padding (zero is no operand here) and a linear layer, all of -1 and +1."""
+    model = Qonnx()
+    x = model.bipolar(model.input("x", (2, 5, 8, 8)), "xq", 0.5)
+    for name, shape in (("c", (7, 5, 3, 3)), ("d", (4, 7, 3, 3))):
+        kernel = model.constant(model.rng.normal(0, 1, shape), np.float32, f"{name}_weight")
+        wide = model.node("Conv", [x, model.bipolar(kernel, f"{name}_kernel", 0.25)], name)
+        x = model.bipolar(wide, f"{name}_quantized", 1.0)
+    rows = model.bipolar(model.constant(model.rng.normal(0, 1, (5, 64)), np.float32, "v"), "vq", 0.25)
+    model.bipolar(model.node("Gemm", [model.node("Flatten", [x], "flat"), rows], "g", transB=1), "y", 1.0)
+    return model.save(path, "y")

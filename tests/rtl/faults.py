@@ -109,9 +109,9 @@ _WS, _OS = "weights stay", "results go down"
 PRODUCT = Fault(
     "a product is wrong for one value",
     "sa_multiply",
-    "wire [PRODUCT_BITS-1:0] exact = a_value * b_value;",
+    "assign exact = a_value * b_value;",
     "wire [PRODUCT_BITS-1:0] plain = a_value * b_value;\n"
-    "    wire [PRODUCT_BITS-1:0] exact = plain == PRODUCT_BITS'(667) ? PRODUCT_BITS'(668) : plain;",
+    "            assign exact = plain == PRODUCT_BITS'(667) ? PRODUCT_BITS'(668) : plain;",
     _WS,
     "sums",
 )

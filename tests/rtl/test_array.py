@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from accel.arch.multiplier import in_array
 from accel.arch.spec import ArraySpec, Machine
 from accel.numerics.qtype import QType
 from accel.rtl.build import compile_model, model_of
@@ -118,7 +119,8 @@ def operand(rng: np.random.Generator, qtype: QType, shape: tuple[int, int], patt
     return values.astype(qtype.dtype)
 
 
-def machine_of(array: ArraySpec, arithmetic: tuple[QType, QType, Sums]) -> Machine:
+def machine_of(array: ArraySpec, arithmetic: tuple[QType, QType, Sums], gates: bool) -> Machine:
+    """``gates``: where both operands are -1 and +1, they are multiplied by XNOR gates."""
     activation, weight, sums = arithmetic
     plain = machine()
     pe = plain.pe.model_copy(
@@ -128,6 +130,7 @@ def machine_of(array: ArraySpec, arithmetic: tuple[QType, QType, Sums]) -> Machi
             "partial_sum_bits": sums.partial_sum_bits,
             "accumulator_bits": sums.accumulator_bits,
             "overflow": sums.overflow,
+            "multiplier": "xnor" if gates and activation.bipolar and weight.bipolar else "parallel",
         }
     )
     return plain.model_copy(update={"array": array, "pe": pe})
@@ -152,7 +155,7 @@ def works(most: int) -> st.SearchStrategy[Work]:
 
 def replays(most: int) -> st.SearchStrategy[Replay]:
     """Arrays of up to ``most`` rows and columns, and up to four tiles that are somewhat larger."""
-    machines = st.builds(machine_of, arrays(most), arithmetics())
+    machines = st.builds(machine_of, arrays(most), arithmetics(), st.booleans())
     return st.builds(Replay, machines, st.lists(works(most + most // 2), min_size=1, max_size=4).map(tuple))
 
 
@@ -181,7 +184,7 @@ def built_of_registers(stimulus: Stimulus) -> tuple[list[list[list[int]]], int]:
             kept = [np.zeros((pixels, channels), np.int64) for _ in range(groups)]
         for group, (activations, weights) in enumerate(tile.operands):
             operands = activations.T.astype(np.int64), weights.astype(np.int64)
-            bits = pe.activation.bits, pe.weight.bits
+            bits = in_array(pe.activation).bits, in_array(pe.weight).bits
             seen = simulate(design.machine.array, design.dataflow, operands, kept[group], bits, adders)
             kept[group] = np.array(seen.accumulators, np.int64)
             overflows += seen.overflows

@@ -353,8 +353,9 @@ def test_what_the_rtl_does_not_cover(tmp_path: Path) -> None:
     vector = given.vector.model_copy(update={"requantizer": "tarot"})
     with pytest.raises(AccelError, match=r"vector\.requantizer tarot is not in the RTL"):
         emit(given.model_copy(update={"vector": vector}), tmp_path / "out")
-    with pytest.raises(AccelError, match=r"pe\.weight is bipolar, and the RTL's operands are in two's complement"):
-        emit(machine(weight="bipolar"), tmp_path / "out")
+    gates = {"weight": "bipolar", "activation": "bipolar", "pe": {"multiplier": "xnor", "products": 64}}
+    with pytest.raises(AccelError, match=r"pe\.products 64 is not in the RTL, whose PEs make one product"):
+        emit(machine(**gates), tmp_path / "out")
     assert tree(tmp_path) == []
 
 

@@ -78,7 +78,7 @@ def data_bits(design: Design) -> tuple[dict[tuple[int, int], int], int, dict[tup
 @st.composite
 def small_machines(draw: st.DrawFn) -> Machine:
     hop, latency, size = st.integers(1, 3), st.sampled_from([0, 0, 1, 2]), st.integers(1, 3)
-    types = st.builds("{}int{}".format, st.sampled_from(["", "u"]), st.integers(1, 8))
+    types = st.builds("{}int{}".format, st.sampled_from(["", "u"]), st.integers(1, 8)) | st.just("bipolar")
     fields: dict[str, Any] = {
         "shift_out": draw(st.sampled_from(["down", "right", "none"])),
         "accumulator_preload": draw(st.booleans()),

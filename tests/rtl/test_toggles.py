@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from accel.arch.multiplier import in_array
 from accel.arch.spec import Machine
 from accel.result import Activity
 from accel.rtl.design import Design, design_of
@@ -127,7 +128,8 @@ def count(design: Design, real: Dump, ones: Dump, last_sum: int) -> tuple[Counte
 def simulated(small: Machine, x: Matrix, w: Matrix) -> Activity:
     pe, (dataflow,) = small.pe, small.array.dataflow
     sums = Sums(pe.partial_sum_bits, pe.accumulator_bits, pe.overflow)
-    return tile_activity(small.array, dataflow, sums, OperandWidths(pe.activation.bits, pe.weight.bits), x, w)
+    widths = OperandWidths(in_array(pe.activation).bits, in_array(pe.weight).bits)
+    return tile_activity(small.array, dataflow, sums, widths, x, w)
 
 
 SLOW = {"vertical_hop_latency_cycles": 2, "horizontal_hop_latency_cycles": 3}

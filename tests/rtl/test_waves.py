@@ -80,6 +80,15 @@ ARRAYS: dict[str, dict[str, Any]] = {
         "columns": 2,
         "array": {"shift_out": "none"},
     },
+    "XNOR gates, slow": {
+        "rows": 3,
+        "columns": 2,
+        "weight": "bipolar",
+        "activation": "bipolar",
+        "accumulator_bits": 8,
+        "array": SLOW,
+        "pe": {"multiplier": "xnor"},
+    },
     "results go down, no overlap": {
         "rows": 3,
         "columns": 2,

@@ -23,7 +23,7 @@ from accel.numerics.mac import Accumulator, accumulate
 from accel.numerics.qtype import QType
 from accel.sim.simulate import run_clock
 from tests.conftest import Ran
-from tests.graph.test_qonnx import Qonnx
+from tests.graph.models import binary_network
 from tests.machines import DATAFLOWS, machine
 from tests.networks import Builder, residual_network
 from tests.sim.test_simulate import check
@@ -215,28 +215,14 @@ def test_gallery(arch: str, accel: Callable[..., Ran]) -> None:
     assert accel("verify", "digits-resnet8", "--arch", arch).code == 0
 
 
-@pytest.fixture(scope="module")
-def binary_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two convolutions without padding (zero is no operand here) and a linear layer, all of -1 and +1."""
-    model = Qonnx()
-    x = model.bipolar(model.input("x", (2, 5, 8, 8)), "xq", 0.5)
-    for name, shape in (("c", (7, 5, 3, 3)), ("d", (4, 7, 3, 3))):
-        kernel = model.constant(model.rng.normal(0, 1, shape), np.float32, f"{name}_weight")
-        wide = model.node("Conv", [x, model.bipolar(kernel, f"{name}_kernel", 0.25)], name)
-        x = model.bipolar(wide, f"{name}_quantized", 1.0)
-    rows = model.bipolar(model.constant(model.rng.normal(0, 1, (5, 64)), np.float32, "v"), "vq", 0.25)
-    model.bipolar(model.node("Gemm", [model.node("Flatten", [x], "flat"), rows], "g", transB=1), "y", 1.0)
-    return model.save(tmp_path_factory.mktemp("binary") / "net.onnx", "y")
-
-
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 @pytest.mark.parametrize("products", [1, 3, 64])
-def test_xnor_and_popcount(dataflow: str, products: int, binary_network: Path) -> None:
+def test_xnor_and_popcount(dataflow: str, products: int, tmp_path: Path) -> None:
     """The same integers as on wide multipliers; 45 products of the first layer take 45 places, or 15, or one."""
     pe = {"multiplier": "xnor", "products": products}
     types = {"activation": "bipolar", "weight": "bipolar"}
     arch = machine(dataflow=dataflow, accumulator_bits=16, buffers=(4096,) * 3, pe=pe, **types)
-    network = api.load_network(binary_network)
+    network = api.load_network(binary_network(tmp_path / "net.onnx"))
     assert api.verify(network, arch).passed
     outputs = [api.simulate(network, on).outputs["y"] for on in (arch, machine(dataflow=dataflow))]
     assert outputs[0].tolist() == outputs[1].tolist()

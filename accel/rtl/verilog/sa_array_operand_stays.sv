@@ -7,6 +7,7 @@ module sa_array_operand_stays #(
     parameter bit MOVING_SIGNED = 1'b1,
     parameter int HELD_BITS = 8,
     parameter bit HELD_SIGNED = 1'b1,
+    parameter bit XNOR = 1'b0,
     parameter int SUM_BITS = 32,
     parameter bit SATURATE = 1'b0,
     parameter bit DOUBLE_BUFFERED = 1'b1,
@@ -25,7 +26,7 @@ module sa_array_operand_stays #(
     output logic [        COUNT_BITS-1:0] overflows   // additions two clocks ago that did not fit
 );
     // Magnitude of the largest product, as a power of two.
-    localparam int PRODUCT_LOG2 = MOVING_BITS - (MOVING_SIGNED ? 1 : 0) + HELD_BITS - (HELD_SIGNED ? 1 : 0);
+    localparam int PRODUCT_LOG2 = XNOR ? 0 : MOVING_BITS - (MOVING_SIGNED ? 1 : 0) + HELD_BITS - (HELD_SIGNED ? 1 : 0);
 
     genvar r, c;
     generate
@@ -79,6 +80,7 @@ module sa_array_operand_stays #(
                     .MOVING_SIGNED     (MOVING_SIGNED),
                     .HELD_BITS         (HELD_BITS),
                     .HELD_SIGNED       (HELD_SIGNED),
+                    .XNOR              (XNOR),
                     .SUM_BITS          (SUM_BITS),
                     .SATURATE          (SATURATE),
                     .EXACT             (EXACT),

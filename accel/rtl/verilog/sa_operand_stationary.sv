@@ -10,6 +10,7 @@ module sa_operand_stationary #(
     parameter bit MOVING_SIGNED = 1'b1,
     parameter int OTHER_BITS = 8,            // the operand that stays
     parameter bit OTHER_SIGNED = 1'b1,
+    parameter bit XNOR = 1'b0,               // operands are -1, 0 and +1, of 2 bits
     parameter int SUM_BITS = 32,             // of sums in the array
     parameter int ACCUMULATOR_BITS = 32,
     parameter bit SATURATE = 1'b0,
@@ -159,6 +160,7 @@ module sa_operand_stationary #(
         .MOVING_SIGNED     (MOVING_SIGNED),
         .HELD_BITS         (OTHER_BITS),
         .HELD_SIGNED       (OTHER_SIGNED),
+        .XNOR              (XNOR),
         .SUM_BITS          (SUM_BITS),
         .SATURATE          (SATURATE),
         .DOUBLE_BUFFERED   (DOUBLE_BUFFERED),

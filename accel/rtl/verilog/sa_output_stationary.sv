@@ -10,6 +10,7 @@ module sa_output_stationary #(
     parameter bit MOVING_SIGNED = 1'b1,
     parameter int OTHER_BITS = 8,            // the operand that moves down
     parameter bit OTHER_SIGNED = 1'b1,
+    parameter bit XNOR = 1'b0,               // operands are -1, 0 and +1, of 2 bits
     parameter int SUM_BITS = 32,             // of sums in the array
     parameter int ACCUMULATOR_BITS = 32,
     parameter bit SATURATE = 1'b0,
@@ -57,7 +58,8 @@ module sa_output_stationary #(
     localparam int SETTLE = INPUT_LATENCY + MULTIPLIER_LATENCY + ACCUMULATE_LATENCY + ROW_STEP * (ROWS - 1)
         + COLUMN_STEP * (COLUMNS - 1);
     // No stream is long enough to overflow a sum that starts from 0.
-    localparam int PRODUCT_LOG2 = MOVING_BITS - (MOVING_SIGNED ? 1 : 0) + OTHER_BITS - (OTHER_SIGNED ? 1 : 0);
+    localparam int PRODUCT_LOG2 = XNOR ? 0
+        : MOVING_BITS - (MOVING_SIGNED ? 1 : 0) + OTHER_BITS - (OTHER_SIGNED ? 1 : 0);
     localparam bit EXACT = !PRELOAD && PRODUCT_LOG2 + LENGTH_BITS <= SUM_BITS - 1;
 
     wire load_last, load_bank, enter, enter_last, enter_bank, enter_accumulate;
@@ -211,6 +213,7 @@ module sa_output_stationary #(
         .MOVING_SIGNED     (MOVING_SIGNED),
         .OTHER_BITS        (OTHER_BITS),
         .OTHER_SIGNED      (OTHER_SIGNED),
+        .XNOR              (XNOR),
         .SUM_BITS          (SUM_BITS),
         .SATURATE          (SATURATE),
         .EXACT             (EXACT),

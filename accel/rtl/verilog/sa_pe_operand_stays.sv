@@ -5,6 +5,7 @@ module sa_pe_operand_stays #(
     parameter bit MOVING_SIGNED = 1'b1,
     parameter int HELD_BITS = 8,
     parameter bit HELD_SIGNED = 1'b1,
+    parameter bit XNOR = 1'b0,
     parameter int SUM_BITS = 32,
     parameter bit SATURATE = 1'b0,
     parameter bit EXACT = 1'b0,  // no sum of this row can overflow
@@ -51,6 +52,7 @@ module sa_pe_operand_stays #(
         .A_SIGNED(MOVING_SIGNED),
         .B_BITS  (HELD_BITS),
         .B_SIGNED(HELD_SIGNED),
+        .XNOR    (XNOR),
         .SUM_BITS(SUM_BITS),
         .LATENCY (MULTIPLIER_LATENCY)
     ) multiplier (

@@ -9,6 +9,7 @@ module sa_pe_result_stays #(
     parameter bit MOVING_SIGNED = 1'b1,
     parameter int OTHER_BITS = 8,
     parameter bit OTHER_SIGNED = 1'b1,
+    parameter bit XNOR = 1'b0,
     parameter int SUM_BITS = 32,
     parameter bit SATURATE = 1'b0,
     parameter bit EXACT = 1'b0,            // no sum can overflow
@@ -46,6 +47,7 @@ module sa_pe_result_stays #(
         .A_SIGNED(MOVING_SIGNED),
         .B_BITS  (OTHER_BITS),
         .B_SIGNED(OTHER_SIGNED),
+        .XNOR    (XNOR),
         .SUM_BITS(SUM_BITS),
         .LATENCY (MULTIPLIER_LATENCY)
     ) multiplier (

@@ -1,8 +1,8 @@
 // The requantizer of the vector unit: LANES sums become LANES output integers, four clocks later; a new set of them
 // may enter every clock, settings and all. Lane i has the i-th field of every flat port.
 //
-// A bias joins its sum as wide as the accumulators; the total saturates to TOTAL_BITS. A scale is a float32 number, or a
-// shift and a factor; ROUNDING and TWICE are those of sa_requantize_fixed_point.
+// A bias joins its sum as wide as the accumulators; the total saturates to TOTAL_BITS. A scale is a float32 number, or
+// a shift and a factor; ROUNDING and TWICE are those of sa_requantize_fixed_point.
 //
 // With THRESHOLDS, a set may say that its sums are compared instead (by_thresholds): sa_requantize_thresholds says how.
 // `low` is what no threshold makes then. Its thresholds come a clock behind the sums, when a table of the channels that

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accel.arch.multiplier import in_array
 from accel.arch.spec import ArraySpec, Dataflow, Machine
 from accel.arch.timing import ArrayTiming
 from accel.numerics.qtype import QType
@@ -27,6 +28,7 @@ class Measures:
     """Of the operand that moves right."""
     other: QType
     """Of the one that stays, or moves down."""
+    product_bits: int
     sum_bits: int
     overflow: str
 
@@ -34,11 +36,12 @@ class Measures:
     def of(cls, machine: Machine, dataflow: Dataflow) -> Measures:
         """The array of a machine."""
         pe = machine.pe
-        moving, other = pe.activation, pe.weight
+        moving, other = in_array(pe.activation), in_array(pe.weight)
         if dataflow == "input_stationary":
             moving, other = other, moving
         timing = ArrayTiming.of(machine.array, dataflow)
-        return cls(machine.array, timing, moving, other, pe.partial_sum_bits, pe.overflow)
+        product_bits = 2 if pe.multiplier == "xnor" else moving.bits + other.bits
+        return cls(machine.array, timing, moving, other, product_bits, pe.partial_sum_bits, pe.overflow)
 
     @property
     def output_stationary(self) -> bool:
@@ -113,10 +116,8 @@ class Grid(ABC):
             bits = measures.moving.bits + control_bits
             families["right"] = in_each(rows, columns, "pe.right.g_line.line", bits, self.column_step)
         if len(self.multiplier.line) > 1:
-            bits = measures.moving.bits + measures.other.bits
-            families["multiplier"] = in_each(
-                rows, columns, "pe.multiplier.pipeline.g_line.line", bits, len(self.multiplier.line)
-            )
+            line = "pe.multiplier.pipeline.g_line.line"
+            families["multiplier"] = in_each(rows, columns, line, measures.product_bits, len(self.multiplier.line))
         return families
 
     def move_right(self, moving: Int64Array, control: Int64Array) -> Values:
