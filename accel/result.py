@@ -76,6 +76,9 @@ class Actions:
     """Elements multiplied by a scale, rounded and clamped."""
     vector_add: int = 0
     """Integer additions in the vector unit: bias, residual, pooling sums."""
+    vector_scaled_add: int = 0
+    """Sums of two activations of different scales, by an adder in integers; in float32 they are two requantizations
+    and an addition."""
     vector_compare: int = 0
     """Comparisons in the vector unit: max pooling, clamps that are not part of a requantization."""
 

@@ -98,6 +98,8 @@ class Verification:
     """Which onnxruntime."""
     requantizer: str = "float32_rne"
     """The machine's."""
+    adder: str = "float32"
+    """The machine's."""
     doubt_alone: str = ""
     """Why onnxruntime is no witness of single layers here; empty where it is."""
     doubt_end_to_end: str = ""

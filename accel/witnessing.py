@@ -15,17 +15,18 @@ import numpy.typing as npt
 from accel.arch.spec import Machine
 from accel.flow.ir import Range
 from accel.graph.execute import Accumulation, Execution, execute
-from accel.graph.ir import AveragePool, Conv, Graph, Linear, Node, Reshape
+from accel.graph.ir import Add, AveragePool, Concat, Conv, Graph, Linear, Node, Requantize, Reshape
 from accel.graph.node_witness import onnxruntime_node, rounding_share
 from accel.graph.rebase import from_file, to_file
 from accel.graph.witness import Witness, cpu_doubt, onnxruntime_tensors
 from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.mapping import ArrayMapping, k_tiles, layer_step
 from accel.mapping.program import Program
+from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.compare import mismatch
 from accel.numerics.digits import Pass, PassFold
 from accel.numerics.mac import Accumulator, Folds
-from accel.numerics.requantize import REQUANTIZERS, Float32
+from accel.numerics.requantize import Float32
 from accel.sim.simulate import Simulator, run_clock
 from accel.verification import Comparison, TensorCheck, Verification
 
@@ -35,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 
 def reference_of(graph: Graph, program: Program, machine: Machine, inputs: Mapping[str, Array]) -> Execution:
     """The golden model with the machine's accumulators, adding in the order of the program's folds."""
-    return execute(graph, inputs, accumulation_of(program, machine), machine.vector.requantizer)
+    return execute(graph, inputs, accumulation_of(program, machine), machine.vector.arithmetic)
 
 
 def accumulation_of(program: Program, machine: Machine) -> Accumulation:
@@ -90,7 +91,8 @@ def verify_program(
     witness = onnxruntime_tensors(graph.path, {source: batch})
     overflows = sum(use.overflows for use in reference.accumulators.values())
     doubt = f"the machine's accumulators overflow {overflows} times, onnxruntime's do not" if overflows else ""
-    other_rule = _other_rule(machine)
+    arithmetic = machine.vector.arithmetic
+    others = [rule for node in graph.nodes if (rule := _other_rule(graph, node, arithmetic))]
     checks = tuple(
         TensorCheck(
             layer=node.name,
@@ -101,7 +103,7 @@ def verify_program(
             simulator_end_to_end=end_to_end.get(node.output),
             witness_alone=_witness_alone(graph, node, inputs, reference),
             witness_end_to_end=_witness_end_to_end(graph, node, reference, witness),
-            witness_note=_note(graph, node, witness, other_rule),
+            witness_note=_other_rule(graph, node, arithmetic) or _note(graph, node, witness),
         )
         for node in graph.nodes
         if not isinstance(node.op, Reshape)
@@ -115,8 +117,9 @@ def verify_program(
         simulated_cycles=sum(spent.total for spent in simulator.clock.cycles),
         witness=_witness_name(),
         requantizer=machine.vector.requantizer,
+        adder=machine.vector.adder,
         doubt_alone=doubt or cpu_doubt(_unsigned_products(file_graph)),
-        doubt_end_to_end=doubt or other_rule or witness.reason,
+        doubt_end_to_end=doubt or "; ".join(dict.fromkeys(others)) or witness.reason,
     )
 
 
@@ -159,15 +162,23 @@ def _compare(found: Array, expected: Array, who: str, whom: str) -> Comparison:
     return Comparison(difference.count, difference.size, text, difference.largest)
 
 
-def _other_rule(machine: Machine) -> str:
-    """That the machine requantizes by another rule than onnxruntime; empty where it does not."""
-    name = machine.vector.requantizer
-    return "" if isinstance(REQUANTIZERS[name], Float32) else f"it requantizes in float32, the machine by {name}"
+def _other_rule(graph: Graph, node: Node, arithmetic: Arithmetic) -> str:
+    """That the machine makes this node's integers by another rule than onnxruntime; empty where it does not."""
+    if graph.tensors[node.output].qtype is None:
+        return ""
+    match node.op:
+        case Conv() | Linear():
+            unit = None if isinstance(arithmetic.unit, Float32) else arithmetic.unit
+        case AveragePool() | Concat() | Requantize():
+            unit = arithmetic.rescaler
+        case Add() if arithmetic.integer_adder is not None:
+            return f"it adds in float32, the machine by {arithmetic.adder}"
+        case _:
+            return ""
+    return "" if unit is None else f"it requantizes in float32, the machine by {unit.name}"
 
 
-def _note(graph: Graph, node: Node, witness: Witness, other_rule: str) -> str:
-    if other_rule and isinstance(node.op, Conv | Linear) and graph.tensors[node.output].qtype is not None:
-        return other_rule
+def _note(graph: Graph, node: Node, witness: Witness) -> str:
     if isinstance(node.op, AveragePool) and graph.tensors[node.output].qtype is None:
         return "a mean that onnxruntime takes in float32, in an order of its own; its last bits may differ"
     if node.output not in witness.ties:

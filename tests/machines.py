@@ -25,6 +25,7 @@ def machine(
     width: str = "64 B/cycle",
     lanes: int = 4,
     requantizer: str = "float32_rne",
+    adder: str = "float32",
     threshold_steps: int = 0,
     array: dict[str, Any] | None = None,
     pe: dict[str, Any] | None = None,
@@ -49,6 +50,6 @@ def machine(
                 for name, size in zip(names, buffers, strict=True)
             },
             "dram": {"bandwidth": bandwidth, "latency": latency, "burst": "16 B"},
-            "vector": {"lanes": lanes, "requantizer": requantizer, "threshold_steps": threshold_steps},
+            "vector": {"lanes": lanes, "requantizer": requantizer, "adder": adder, "threshold_steps": threshold_steps},
         }
     )

@@ -20,6 +20,8 @@ from accel.graph.witness import Witness, onnxruntime_tensors
 from accel.mapping.compile import compile_graph
 from accel.mapping.mapping import ArrayMapping, k_folds
 from accel.networks import with_batch
+from accel.numerics.adders import ADDERS
+from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.mac import Accumulator
 from accel.numerics.requantize import REQUANTIZERS
 from accel.result import Cycles
@@ -259,15 +261,15 @@ def test_the_reference_adds_in_the_order_of_the_array(graph, edge) -> None:
 def test_the_reference_takes_the_machines_requantizer(graph, edge, monkeypatch) -> None:
     asked = []
 
-    def remember(graph, inputs, accumulators, requantizer):
-        asked.append(requantizer)
-        return execute(graph, inputs, accumulators, requantizer)
+    def remember(graph, inputs, accumulators, arithmetic):
+        asked.append(arithmetic)
+        return execute(graph, inputs, accumulators, arithmetic)
 
     monkeypatch.setattr(room, "execute", remember)
     monkeypatch.setitem(REQUANTIZERS, "another", REQUANTIZERS["float32_rne"])
     vector = edge.vector.model_copy(update={"requantizer": "another"})
     assert verified(graph, edge.model_copy(update={"vector": vector})).passed
-    assert asked == ["another"]
+    assert asked == [Arithmetic("another")]
 
 
 @pytest.mark.parametrize("requantizer", ["q31_double_rounding", "shift_rne", "shared_exponent8"])
@@ -286,6 +288,54 @@ def test_onnxruntime_is_no_witness_of_another_requantizer(graph, edge, requantiz
     assert all(comparison.largest >= 1 for comparison in wrong)
     others = [check for check in verification.checks if check not in products and check.witness_alone is not None]
     assert not any(check.witness_alone.mismatches for check in others)
+
+
+def with_units(edge: Machine, **names: str) -> Machine:
+    return edge.model_copy(update={"vector": edge.vector.model_copy(update=names)})
+
+
+def notes_by_op(verification: Verification) -> dict[str, set[str]]:
+    ops = {check.op for check in verification.checks}
+    return {op: {check.witness_note for check in verification.checks if check.op == op} for op in ops}
+
+
+@pytest.mark.parametrize("adder", ADDERS)
+def test_onnxruntime_is_no_witness_of_another_adder(graph, edge, adder) -> None:
+    """Of the additions alone; it judges the rest of a machine whose requantizer is in float32."""
+    verification = verified(graph, with_units(edge, adder=adder), IMAGES[:1])
+    assert verification.passed
+    assert (verification.requantizer, verification.adder) == ("float32_rne", adder)
+    reason = f"it adds in float32, the machine by {adder}"
+    assert verification.doubt_end_to_end == reason
+    notes = notes_by_op(verification)
+    assert notes.pop("add") == {reason}
+    assert reason not in set().union(*notes.values())
+    others = [check.witness_alone for check in verification.checks if check.op != "add" and check.witness_alone]
+    assert others
+    assert not any(comparison.mismatches for comparison in others)
+
+
+def test_where_sums_and_means_are_the_machine_s_own(edge) -> None:
+    graph = load_network(DIGITS / "int8.onnx")
+    verification = verified(graph, with_units(edge, adder="mantissa16_half_away", requantizer="shared_exponent8"))
+    assert verification.passed
+    scaled, added = (
+        "it requantizes in float32, the machine by shared_exponent8",
+        "it adds in float32, the machine by mantissa16_half_away",
+    )
+    assert verification.doubt_end_to_end == f"{scaled}; {added}"
+    notes = notes_by_op(verification)
+    assert (notes["conv"], notes["average_pool"], notes["add"]) == ({scaled}, {scaled}, {added})
+    means = [check.witness_alone for check in verification.checks if check.op == "average_pool"]
+    assert any(comparison.mismatches for comparison in means)
+
+
+def test_a_simulator_of_another_adder_fails(graph, edge, monkeypatch) -> None:
+    monkeypatch.setattr(room, "execute", lambda graph, inputs, accumulators, _: execute(graph, inputs, accumulators))
+    verification = verified(graph, with_units(edge, adder="mantissa16_half_away"))
+    assert not verification.passed
+    check, kind, _ = verification.first_difference
+    assert (check.op, kind) == ("add", "simulator_alone")
 
 
 def test_a_simulator_of_another_requantizer_fails(graph, edge, monkeypatch) -> None:

@@ -58,8 +58,8 @@ def accumulators(
     else:
         graph = fit_to_machine(network.graph, arch)
         accumulation = accumulation_of(compile_graph(graph, arch), arch)
-        unit = arch.vector.requantizer
-        subject = Subject(network.name, graph, data, truth, unit, arch.name, accumulation, tuple(notes))
+        units = arch.vector.arithmetic
+        subject = Subject(network.name, graph, data, truth, units, arch.name, accumulation, tuple(notes))
     return study_accumulators(subject, bits, progress)
 
 

@@ -19,6 +19,7 @@ from accel.arch.dram import DramDevice, DramSpec
 from accel.arch.multiplier import Multiplier, Step, step_of
 from accel.arch.qtype import PeType
 from accel.arch.units import CAPACITY, CLOCK, WIDTH
+from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.digits import passes
 from accel.numerics.qtype import QType
 
@@ -40,6 +41,7 @@ Requantizer = Literal[
     "shift_half_up",
     "shared_exponent8",
 ]
+Adder = Literal["float32", "q31_double_rounding", "q21_half_up", "mantissa16_half_away"]
 
 _DATAFLOW_NAMES = ["weight_stationary", "output_stationary", "input_stationary"]
 _ONE_DATAFLOW = {"type": "string", "enum": _DATAFLOW_NAMES}
@@ -226,6 +228,13 @@ class VectorSpec(Spec):
             "mantissa*, shared_exponent8), or shifted only (shift_*); the rest of the name is the rounding."
         ),
     )
+    adder: Adder = Field(
+        default="float32",
+        description=(
+            "How two activations of different scales are added: in float32 as onnxruntime does, or each times an "
+            "integer and shifted; in integers, means and changes of scale go through the requantizer as well."
+        ),
+    )
     threshold_steps: int = Field(
         default=0,
         ge=0,
@@ -235,6 +244,11 @@ class VectorSpec(Spec):
             "of them is requantized instead, its biases rounded."
         ),
     )
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """By whose rules it makes integers."""
+        return Arithmetic(self.requantizer, self.adder)
 
 
 class Machine(Spec):
@@ -274,6 +288,7 @@ class Machine(Spec):
 
 
 __all__ = [
+    "Adder",
     "ArraySpec",
     "BufferSpec",
     "BuffersSpec",

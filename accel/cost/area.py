@@ -7,6 +7,7 @@ import functools
 from accel.arch.registers import Words, edge_registers, pe_registers, result_lanes
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology
+from accel.cost.adder import adder_parts
 from accel.cost.multiplier import multipliers_um2
 from accel.cost.requantizer import requantizer_parts
 from accel.result import Area
@@ -67,5 +68,7 @@ def _array_um2(machine: Machine, technology: Technology) -> float:
 
 
 def _lane_um2(machine: Machine, technology: Technology) -> float:
-    """One lane of the vector unit: its requantizer, and an adder as wide as the accumulators."""
-    return requantizer_um2(machine, technology) + technology.adder_um2(machine.pe.accumulator_bits)
+    """One lane of the vector unit: its requantizer, its adder of activations, and one as wide as the accumulators."""
+    adder = adder_parts(machine)
+    scaling_um2 = requantizer_um2(machine, technology) + (0.0 if adder is None else adder.um2(technology))
+    return scaling_um2 + technology.adder_um2(machine.pe.accumulator_bits)

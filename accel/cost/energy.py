@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from accel.arch.spec import BufferSpec, Machine
 from accel.arch.technology import Technology
+from accel.cost.adder import adder_parts
 from accel.cost.area import area_of
 from accel.cost.dram import dram_pj
 from accel.cost.multiplier import operation_pj, product_add_pj
@@ -122,9 +123,15 @@ def _buffer_pj(buffer: BufferSpec, read_bytes: int, write_bytes: int, technology
 
 def _vector_pj(actions: Actions, machine: Machine, technology: Technology) -> float:
     """Adders and comparators (an addition each) of the vector unit are as wide as the accumulators."""
-    bits = machine.pe.accumulator_bits
-    requantized_pj = actions.vector_requantize * requantizer_parts(machine).pj(technology)
-    return requantized_pj + (actions.vector_add + actions.vector_compare) * technology.add_pj(bits)
+    add_pj = technology.add_pj(machine.pe.accumulator_bits)
+    requantize_pj = requantizer_parts(machine).pj(technology)
+    adder = adder_parts(machine)
+    scaled_add_pj = 2 * requantize_pj + add_pj if adder is None else adder.pj(technology)
+    return (
+        actions.vector_requantize * requantize_pj
+        + actions.vector_scaled_add * scaled_add_pj
+        + (actions.vector_add + actions.vector_compare) * add_pj
+    )
 
 
 def _relative(toggled: int, possible: int) -> float:

@@ -19,18 +19,18 @@ _EXPONENT_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A lane as integer hardware; its registers are those between its stages, all written for every sum."""
+    """A lane's unit as integer hardware; its registers are those between its stages, all written for every result."""
 
-    multiplier: tuple[int, int] | None
-    """Widths of the operands; None: a lane without one."""
+    multipliers: tuple[tuple[int, int], ...]
+    """Widths of their operands."""
     adder_bits: int
     multiplexer_bits: int
     register_bits: int
 
     def pj(self, technology: Technology) -> float:
-        """Energy of one requantization."""
+        """Energy of one result."""
         return (
-            (technology.multiply_pj(*self.multiplier) if self.multiplier else 0.0)
+            sum(technology.multiply_pj(*widths) for widths in self.multipliers)
             + technology.add_pj(self.adder_bits)
             + technology.multiplex_pj(self.multiplexer_bits)
             + technology.register_pj(self.register_bits)
@@ -39,7 +39,7 @@ class Parts:
     def um2(self, technology: Technology) -> float:
         """Area of one lane."""
         return (
-            (technology.multiplier_um2(*self.multiplier) if self.multiplier else 0.0)
+            sum(technology.multiplier_um2(*widths) for widths in self.multipliers)
             + technology.adder_um2(self.adder_bits)
             + technology.multiplexer_um2(self.multiplexer_bits)
             + technology.register_um2(self.register_bits)
@@ -93,7 +93,7 @@ def _float32_rne(sum_bits: int, value_bits: int) -> Parts:
         "value": value_bits,
     }
     return Parts(
-        multiplier=(min(sum_bits, _SIGNIFICAND_BITS), _SIGNIFICAND_BITS),
+        multipliers=((min(sum_bits, _SIGNIFICAND_BITS), _SIGNIFICAND_BITS),),
         adder_bits=sum(adder_bits.values()),
         multiplexer_bits=sum(multiplexer_bits.values()),
         register_bits=sum(register_bits.values()),
@@ -124,7 +124,7 @@ def _fixed_point(unit: FixedPoint, sum_bits: int, value_bits: int) -> Parts:
         "value": value_bits,
     }
     return Parts(
-        multiplier=(sum_bits, unit.factor_bits) if unit.factor_bits else None,
+        multipliers=((sum_bits, unit.factor_bits),) if unit.factor_bits else (),
         adder_bits=sum(adder_bits.values()),
         multiplexer_bits=sum(multiplexer_bits.values()),
         register_bits=sum(register_bits.values()),

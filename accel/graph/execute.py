@@ -25,9 +25,10 @@ from accel.graph.ir import (
     Tensor,
 )
 from accel.numerics import elementwise, pool
+from accel.numerics.arithmetic import ONNXRUNTIME, Arithmetic
 from accel.numerics.encoding import IntArray
 from accel.numerics.mac import Accumulator, Folds, Int64Array, accumulate, bits_for, fold_zero_point, safe_bits
-from accel.numerics.requantize import REQUANTIZERS, multiplier
+from accel.numerics.requantize import multiplier
 from accel.result import AccumulatorUse
 
 Array = npt.NDArray[Any]
@@ -48,7 +49,7 @@ def execute(
     graph: Graph,
     inputs: Mapping[str, npt.ArrayLike],
     accumulation: Accumulation | None = None,
-    requantizer: str = "float32_rne",
+    arithmetic: Arithmetic = ONNXRUNTIME,
 ) -> Execution:
     """Run the network.
 
@@ -60,8 +61,8 @@ def execute(
         Each of ``graph.inputs``: float32, or integers where the network begins with integers.
     accumulation
         The machine's accumulator and order for each node; None: wide enough for anything.
-    requantizer
-        A name of ``numerics.requantize.REQUANTIZERS``.
+    arithmetic
+        The machine's vector unit.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def execute(
     accumulators: dict[str, AccumulatorUse] = {}
     for node in graph.nodes:
         sources = [tensors[name] for name in node.inputs]
-        tensors[node.output], use = execute_node(graph, node, sources, accumulation, requantizer)
+        tensors[node.output], use = execute_node(graph, node, sources, accumulation, arithmetic)
         if use is not None:
             accumulators[node.name] = use
     return Execution(tensors, accumulators)
@@ -84,15 +85,15 @@ def execute_node(
     node: Node,
     inputs: Sequence[Array],
     accumulation: Accumulation | None = None,
-    requantizer: str = "float32_rne",
+    arithmetic: Arithmetic = ONNXRUNTIME,
 ) -> tuple[Array, AccumulatorUse | None]:
     """Run one node on the given inputs; what it writes, and its accumulator's use if it has one."""
     op, out = node.op, graph.tensors[node.output]
     sources = [graph.tensors[name] for name in node.inputs]
     if isinstance(op, Conv | Linear):
         sums, overflows = layer_sums(graph, node, inputs[0], accumulation)
-        return layer_output(graph, node, sums, requantizer), _accumulator_use(graph, node, sums, overflows)
-    return vector_operation(op, inputs, sources, out), None
+        return layer_output(graph, node, sums, arithmetic), _accumulator_use(graph, node, sums, overflows)
+    return vector_operation(op, inputs, sources, out, arithmetic), None
 
 
 def vector_operation(
@@ -100,12 +101,13 @@ def vector_operation(
     inputs: Sequence[Array],
     sources: Sequence[Tensor],
     out: Tensor,
+    arithmetic: Arithmetic,
 ) -> Array:
     """What a node without products makes of its inputs, or of the same part of each: the simulator asks for tiles."""
     match op:
         case Add():
             a, b = (source.encoding for source in sources)
-            return elementwise.add(inputs[0], inputs[1], a, b, out.encoding, op.clamp, op.sum)
+            return elementwise.add(inputs[0], inputs[1], a, b, out.encoding, op.clamp, op.sum, arithmetic.integer_adder)
         case MaxPool():
             return pool.max_pool(inputs[0], op.kernel, op.strides, op.dilations, op.pads)
         case AveragePool() if out.qtype is None:
@@ -122,11 +124,13 @@ def vector_operation(
                 op.count_include_pad,
                 op.clamp,
                 op.mean,
+                arithmetic.rescaler,
             )
         case Concat():
-            return elementwise.concat(inputs, [source.encoding for source in sources], out.encoding, op.axis)
+            encodings = [source.encoding for source in sources]
+            return elementwise.concat(inputs, encodings, out.encoding, op.axis, arithmetic.rescaler)
         case Requantize():
-            return elementwise.requantize(inputs[0], sources[0].encoding, out.encoding, op.clamp)
+            return elementwise.requantize(inputs[0], sources[0].encoding, out.encoding, op.clamp, arithmetic.rescaler)
         case Quantize():
             return elementwise.quantize(inputs[0], out.encoding)
         case Dequantize():
@@ -157,7 +161,7 @@ def layer_sums(
     return accumulate(x.reshape(-1, x.shape[-1]), op.weight.values.T, bias, accumulator, folds)
 
 
-def layer_output(graph: Graph, node: Node, sums: IntArray, requantizer: str = "float32_rne") -> Array:
+def layer_output(graph: Graph, node: Node, sums: IntArray, arithmetic: Arithmetic = ONNXRUNTIME) -> Array:
     """What a convolution or linear layer makes of its final sums, as ``layer_sums`` has them."""
     op, source, out = node.op, graph.tensors[node.inputs[0]], graph.tensors[node.output]
     assert isinstance(op, Conv | Linear)
@@ -170,7 +174,7 @@ def layer_output(graph: Graph, node: Node, sums: IntArray, requantizer: str = "f
         y = sums.astype(np.float32) * (np.float32(source.scale) * op.weight.scale)
     else:
         scale = multiplier(source.scale, op.weight.scale, out.scale)
-        unit = REQUANTIZERS[requantizer]
+        unit = arithmetic.unit
         y = unit.apply(sums, unit.encode(scale), out.zero_point, out.qtype, op.clamp)
     if isinstance(op, Conv):
         batch, channels, height, width = out.shape

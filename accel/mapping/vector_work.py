@@ -1,7 +1,8 @@
 """What the vector unit does for a tile of outputs, and how long it takes.
 
 Each of the unit's lanes does one step on one element a cycle: a bias addition with requantization is one step (the
-requantizer is a pipeline), an operand of a residual addition one, a window position one. A port that is too narrow
+requantizer is a pipeline), an operand of a residual addition in float32 one, a residual addition in integers one (its
+adder is a pipeline that takes both operands), a window position one. A port that is too narrow
 for the operands makes it slower.
 """
 
@@ -15,6 +16,7 @@ from accel.arch.spec import Machine
 from accel.flow.ir import FlowOp, Region, elements
 from accel.graph.ir import Add, AveragePool, MaxPool, Tensor
 from accel.mapping.thresholds import levels
+from accel.numerics.arithmetic import Arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def vector_work(op: FlowOp, box: Region, tensors: dict[str, Tensor], machine: Ma
         port = buffers.accumulator
     else:
         window = op.sizes.get("kh", 1) * op.sizes.get("kw", 1)
-        steps, counts = _steps(op, window)
+        steps, counts = _steps(op, window, machine.vector.arithmetic)
         source_bytes = ceil(outputs * window * sum(tensors[read.tensor].bits for read in op.reads) / 8)
         actions["activation_buffer_read_bytes"] = source_bytes
         for name, count in counts.items():
@@ -52,11 +54,13 @@ def vector_work(op: FlowOp, box: Region, tensors: dict[str, Tensor], machine: Ma
     return VectorWork(max(lanes_cycles, ceil(source_bytes / port.width_bytes_per_cycle)), actions)
 
 
-def _steps(op: FlowOp, window: int) -> tuple[int, dict[str, int]]:
+def _steps(op: FlowOp, window: int, arithmetic: Arithmetic) -> tuple[int, dict[str, int]]:
     if isinstance(op.body, MaxPool):
         return window, {"vector_compare": window}
     if isinstance(op.body, AveragePool):
         return window + 1, {"vector_add": window, "vector_requantize": 1}
+    if isinstance(op.body, Add) and arithmetic.integer_adder is not None:
+        return 1, {"vector_scaled_add": 1}
     if isinstance(op.body, Add):
         return 2, {"vector_add": 1, "vector_requantize": 2}
     return 1, {"vector_requantize": 1}

@@ -1,5 +1,7 @@
 """Element by element: quantize, dequantize, requantize, residual add, concatenation.
 
+Without a unit, requantizations and additions follow onnxruntime's float32 formulas; with one, they are the unit's.
+
 Operations on integers that are stored in 8 bits run through tables of all their outcomes, computed once by the same
 formula; wider ones run the formula itself.
 """
@@ -13,7 +15,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from accel.numerics.adders import Adder
 from accel.numerics.encoding import Encoding, FloatArray, IntArray
+from accel.numerics.mac import Int64Array
+from accel.numerics.requantize.unit import Requantizer
 
 Bounds = tuple[int, int]
 
@@ -55,17 +60,35 @@ def dequantize(values: IntArray, by: Encoding) -> FloatArray:
     return reals
 
 
-def requantize(values: IntArray, by: Encoding, to: Encoding, clamp: tuple[float, float] | None = None) -> IntArray:
-    """From one scale to another: dequantize, clamp to real bounds (a Relu or Clip), quantize."""
+def requantize(
+    values: IntArray,
+    by: Encoding,
+    to: Encoding,
+    clamp: tuple[float, float] | None = None,
+    unit: Requantizer | None = None,
+) -> IntArray:
+    """From one scale to another: dequantize, clamp to real bounds (a Relu or Clip), quantize.
+
+    With a ``unit``, integers less their zero point are what it scales, by ``change_of_scale``; where that is 1, they
+    pass beside it.
+    """
     if values.dtype.itemsize > 1:
-        return _requantize(values, by, to, clamp)
-    table = _requantize_table(values.dtype, by, to, clamp)
+        return _requantize(values, by, to, clamp, unit)
+    table = _requantize_table(values.dtype, by, to, clamp, unit)
     return table[values.view(np.uint8)]
 
 
-def concat(values: Sequence[IntArray], by: Sequence[Encoding], to: Encoding, axis: int) -> IntArray:
+def change_of_scale(by: Encoding, to: Encoding) -> float:
+    """``by.scale / to.scale``, rounded to float32."""
+    return float(np.float32(by.scale) / np.float32(to.scale))
+
+
+def concat(
+    values: Sequence[IntArray], by: Sequence[Encoding], to: Encoding, axis: int, unit: Requantizer | None = None
+) -> IntArray:
     """Side by side along ``axis``, each requantized to ``to``."""
-    return np.concatenate([requantize(v, encoding, to) for v, encoding in zip(values, by, strict=True)], axis=axis)
+    parts = [requantize(part, encoding, to, None, unit) for part, encoding in zip(values, by, strict=True)]
+    return np.concatenate(parts, axis=axis)
 
 
 def add(
@@ -76,27 +99,57 @@ def add(
     to: Encoding,
     clamp: Bounds | None = None,
     formula: Sum = Sum.FUSED,
+    adder: Adder | None = None,
 ) -> IntArray:
     """The sum of two tensors of one shape, clamped to ``clamp`` (inclusive output bounds) or the type's range.
+
+    With an ``adder``, the sum is its own, whatever the formula.
 
     ``Sum.FUSED`` is onnxruntime's QLinearAdd on x86: ``RNE(fma(a, rA, fma(b, rB, zc - fma(rA, za, rB * zb))))`` with
     ``rA = sa / sc``, ``rB = sb / sc``, every step rounded once to float32. ``Sum.OF_REALS`` is
     ``quantize(dequantize(a) + dequantize(b))``.
     """
     if a.dtype.itemsize > 1 or b.dtype.itemsize > 1:
-        return _FORMULAS[formula](a, b, a_by, b_by, to, clamp)
-    table = _add_table(a.dtype, b.dtype, a_by, b_by, to, clamp, formula)
+        return _add(a, b, a_by, b_by, to, clamp, formula, adder)
+    table = _add_table(a.dtype, b.dtype, a_by, b_by, to, clamp, formula, adder)
     index = a.view(np.uint8).astype(np.uint16)
     index <<= np.uint16(8)
     index |= b.view(np.uint8)
     return table[index]
 
 
-def _requantize(values: IntArray, by: Encoding, to: Encoding, clamp: tuple[float, float] | None) -> IntArray:
+def _requantize(
+    values: IntArray, by: Encoding, to: Encoding, clamp: tuple[float, float] | None, unit: Requantizer | None
+) -> IntArray:
+    if unit is not None:
+        return _rescale(values.astype(np.int64) - by.zero_point, change_of_scale(by, to), to, to.bounds(clamp), unit)
     reals = dequantize(values, by)
     if clamp is not None:
         np.clip(reals, np.float32(clamp[0]), np.float32(clamp[1]), out=reals)
     return quantize(reals, to)
+
+
+def _rescale(steps: Int64Array, ratio: float, to: Encoding, bounds: Bounds, unit: Requantizer) -> IntArray:
+    if to.qtype.bipolar:
+        return np.clip(sign(steps), *bounds)
+    if ratio == 1:
+        return np.clip(steps + to.zero_point, *bounds).astype(to.qtype.dtype)
+    return unit.apply(steps, unit.encode(ratio), to.zero_point, to.qtype, bounds)
+
+
+def _add(
+    a: IntArray,
+    b: IntArray,
+    a_by: Encoding,
+    b_by: Encoding,
+    to: Encoding,
+    clamp: Bounds | None,
+    formula: Sum,
+    adder: Adder | None,
+) -> IntArray:
+    if adder is not None:
+        return adder.apply(a, b, a_by, b_by, to, clamp)
+    return _FORMULAS[formula](a, b, a_by, b_by, to, clamp)
 
 
 def _add_fused(
@@ -148,9 +201,13 @@ def _every_byte(dtype: np.dtype[np.generic]) -> IntArray:
 
 @lru_cache(maxsize=1024)
 def _requantize_table(
-    dtype: np.dtype[np.generic], by: Encoding, to: Encoding, clamp: tuple[float, float] | None
+    dtype: np.dtype[np.generic],
+    by: Encoding,
+    to: Encoding,
+    clamp: tuple[float, float] | None,
+    unit: Requantizer | None,
 ) -> IntArray:
-    return _requantize(_every_byte(dtype), by, to, clamp)
+    return _requantize(_every_byte(dtype), by, to, clamp, unit)
 
 
 @lru_cache(maxsize=256)
@@ -162,6 +219,7 @@ def _add_table(
     to: Encoding,
     clamp: Bounds | None,
     formula: Sum,
+    adder: Adder | None,
 ) -> IntArray:
     a, b = np.repeat(_every_byte(a_dtype), 256), np.tile(_every_byte(b_dtype), 256)
-    return _FORMULAS[formula](a, b, a_by, b_by, to, clamp)
+    return _add(a, b, a_by, b_by, to, clamp, formula, adder)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 import numpy as np
+import numpy.typing as npt
 
 from accel.numerics.elementwise import dequantize, sign
 from accel.numerics.encoding import Encoding, FloatArray, IntArray
 from accel.numerics.mac import Int64Array
+from accel.numerics.requantize.unit import Requantizer
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -62,6 +64,7 @@ def average_pool(
     count_include_pad: bool = False,
     clamp: tuple[int, int] | None = None,
     mean: Mean = Mean.SCALED,
+    unit: Requantizer | None = None,
 ) -> IntArray:
     """Mean over each window, at the output's scale.
 
@@ -77,19 +80,24 @@ def average_pool(
         Inclusive output bounds; None for the type's range.
     mean
         The formula.
+    unit
+        A requantizer that scales exact sums by ``mean_scale`` instead, a word for each number of elements.
     """
-    count = _counts(x, kernel, strides, pads, count_include_pad)
+    count = window_counts(x.shape[2:], kernel, strides, pads, count_include_pad)
     low, high = (to.qtype.min, to.qtype.max) if clamp is None else clamp
+    if unit is not None:
+        return _scale_by(unit, _exact_sums(x, by, kernel, strides, pads), count, by, to, (low, high))
     if mean is Mean.OF_REALS:
         steps = _sum_windows(dequantize(pad(x, pads, by.zero_point), by), kernel, strides)
-        steps /= count
+        steps /= count.astype(np.float32)
         steps /= np.float32(to.scale)
         steps += np.float32(to.zero_point + to.file_offset)
         np.rint(steps, out=steps)
         steps -= np.float32(to.file_offset)
         np.clip(steps, np.float32(low), np.float32(high), out=steps)
         return steps.astype(to.qtype.dtype)
-    steps = _scale_sums(_exact_sums(x, by, kernel, strides, pads), count, by, to, mean)
+    sums = _exact_sums(x, by, kernel, strides, pads).astype(np.float32)
+    steps = _scale_sums(sums, count.astype(np.float32), by, to, mean)
     if to.qtype.bipolar:
         return np.clip(sign(steps), np.int8(low), np.int8(high))
     np.clip(steps, np.float32(low - to.zero_point), np.float32(high - to.zero_point), out=steps)
@@ -107,30 +115,47 @@ def average_reals(
     count_include_pad: bool = False,
 ) -> FloatArray:
     """Mean over each window as float32, where it leaves the network so: ``s * sx / n``, parameters as above."""
-    means = _exact_sums(x, by, kernel, strides, pads)
+    means = _exact_sums(x, by, kernel, strides, pads).astype(np.float32)
     means *= np.float32(by.scale)
-    means /= _counts(x, kernel, strides, pads, count_include_pad)
+    means /= window_counts(x.shape[2:], kernel, strides, pads, count_include_pad).astype(np.float32)
     return means
 
 
-def _exact_sums(x: IntArray, by: Encoding, kernel: Pair, strides: Pair, pads: Pads) -> FloatArray:
+def mean_scale(by: Encoding, to: Encoding, count: npt.ArrayLike) -> FloatArray:
+    """What a sum of ``count`` elements is multiplied with to be their mean: ``sx / (sy * n)`` in float32."""
+    return np.asarray(np.float32(by.scale) / (np.float32(to.scale) * np.asarray(count, np.float32)), np.float32)
+
+
+def window_counts(size: Sequence[int], kernel: Pair, strides: Pair, pads: Pads, include_pad: bool) -> Int64Array:
+    """How many elements each window on an image of ``size`` (height, width) counts."""
+    rows = _covered(size[0], kernel[0], strides[0], pads[0], pads[2], include_pad)
+    columns = _covered(size[1], kernel[1], strides[1], pads[1], pads[3], include_pad)
+    return np.outer(rows, columns)
+
+
+def _scale_by(
+    unit: Requantizer, sums: Int64Array, count: Int64Array, by: Encoding, to: Encoding, bounds: tuple[int, int]
+) -> IntArray:
+    """Exact sums through a requantizer; each number of elements has its own word."""
+    if to.qtype.bipolar:
+        return np.clip(sign(sums), *bounds)
+    numbers, index = np.unique(count, return_inverse=True)
+    words = np.array([unit.encode(mean_scale(by, to, number)) for number in numbers])[index.ravel()]
+    rows = sums.reshape(*sums.shape[:2], -1)
+    return unit.apply(rows, words, to.zero_point, to.qtype, bounds).reshape(sums.shape)
+
+
+def _exact_sums(x: IntArray, by: Encoding, kernel: Pair, strides: Pair, pads: Pads) -> Int64Array:
     """The sum of ``q - zero_point`` over each window."""
     sums = _sum_windows(pad(x, pads, by.zero_point).astype(np.int64), kernel, strides)
     sums -= by.zero_point * kernel[0] * kernel[1]
-    return sums.astype(np.float32)
-
-
-def _counts(x: IntArray, kernel: Pair, strides: Pair, pads: Pads, include_pad: bool) -> FloatArray:
-    """How many elements each window counts."""
-    rows = _covered(x.shape[2], kernel[0], strides[0], pads[0], pads[2], include_pad)
-    columns = _covered(x.shape[3], kernel[1], strides[1], pads[1], pads[3], include_pad)
-    return np.outer(rows, columns).astype(np.float32)
+    return sums
 
 
 def _scale_sums(sums: FloatArray, count: FloatArray, by: Encoding, to: Encoding, mean: Mean) -> FloatArray:
     """Exact sums as multiples of the output's scale."""
     if mean is Mean.SCALED:
-        sums *= np.float32(by.scale) / (np.float32(to.scale) * count)
+        sums *= mean_scale(by, to, count)
         return sums
     sums *= np.float32(by.scale)
     sums /= count

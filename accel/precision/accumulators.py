@@ -17,6 +17,7 @@ import numpy.typing as npt
 from accel.errors import AccelError
 from accel.graph.execute import Accumulation, layer_output, layer_sums
 from accel.graph.ir import Conv, Graph, Linear, Node
+from accel.numerics.arithmetic import ONNXRUNTIME, Arithmetic
 from accel.numerics.bounds import safe_widths
 from accel.numerics.error import ErrorSums
 from accel.numerics.mac import Accumulator, Folds, Int64Array, bits_for, fold_zero_point, saturate, wrap
@@ -46,7 +47,7 @@ class Subject:
     data: Array
     """Images as the file has them."""
     labels: npt.NDArray[np.int64] | None
-    requantizer: str = "float32_rne"
+    arithmetic: Arithmetic = ONNXRUNTIME
     machine: str = ""
     accumulation: Accumulation = one_by_one
     """The order in which products are added, by node; the accumulators' own widths do not count."""
@@ -75,12 +76,12 @@ def study(subject: Subject, widths: Sequence[int] | None = None, progress: Progr
     report("exact sums", 0, 0)
     seen = _Seen(subject)
     for part_graph, part in chunks(graph, subject.data):
-        seen.add(part_graph, walk(part_graph, part, subject.requantizer, on_layer=seen.watch))
+        seen.add(part_graph, walk(part_graph, part, subject.arithmetic, on_layer=seen.watch))
     tried = tuple(widths) if widths is not None else _widths_below(max(map(seen.bits_used, seen.low)))
     settings = [(bits, overflow) for bits in tried for overflow in OVERFLOWS]
     alone = _Alone(subject, settings, lambda name, done, total: report(f"{name} alone", done, total))
     for part_graph, part in chunks(graph, subject.data):
-        walk(part_graph, part, subject.requantizer, on_layer=alone.compare)
+        walk(part_graph, part, subject.arithmetic, on_layer=alone.compare)
     layers = [
         _layer(graph, node, seen, alone.costs(node.name, settings))
         for node in graph.nodes
@@ -163,7 +164,7 @@ class _Alone:
             narrow = self._narrow(graph, node, x, sums, bits, overflow)
             changed = int(np.count_nonzero(narrow != sums))
             self.changed[key] = self.changed.get(key, 0) + changed
-            values = layer_output(graph, node, narrow, self.subject.requantizer) if changed else output
+            values = layer_output(graph, node, narrow, self.subject.arithmetic) if changed else output
             error.add(_centred(graph, node.output, values), None, wide)
         self.done += graph.batch // self.subject.graph.batch
         self.progress(node.name, self.done, self.total)
@@ -211,7 +212,7 @@ def _end_to_end(subject: Subject, seen: _Seen, bits: int, overflow: str) -> Narr
     name = graph.outputs[0]
     rule = narrow_sums(subject, bits, overflow)
     outputs = [
-        walk(part_graph, part, subject.requantizer, rule)[name] for part_graph, part in chunks(graph, subject.data)
+        walk(part_graph, part, subject.arithmetic, rule)[name] for part_graph, part in chunks(graph, subject.data)
     ]
     error = ErrorSums()
     for values, wide in zip(outputs, seen.outputs, strict=True):

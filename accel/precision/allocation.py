@@ -71,7 +71,7 @@ def allocate(
         network=subject.name,
         machine="" if subject.machine is None else subject.machine.name,
         images=len(subject.images),
-        requantizer=subject.requantizer,
+        requantizer=subject.arithmetic.requantizer,
         budget=budget.text,
         cost=budget.field,
         limit=search.limit,
@@ -90,10 +90,10 @@ class _Search:
 
     def __init__(self, subject: FloatSubject, budget: Budget, report: Progress) -> None:
         self.subject, self.budget, self.report = subject, budget, report
-        self.variants = Variants(subject.path, subject.images, subject.where, subject.requantizer, report)
+        self.variants = Variants(subject.path, subject.images, subject.where, subject.arithmetic.requantizer, report)
         self.groups = self.variants.readers_together()
         report("float network and base", 0, 0)
-        self.judge = Judge(subject.path, self.variants.base, subject.images, subject.labels, subject.requantizer)
+        self.judge = Judge(subject.path, self.variants.base, subject.images, subject.labels, subject.arithmetic)
         self.left_out: dict[str, str] = {}
         self._alone: dict[tuple[tuple[str, LayerWidths], ...], Choice] = {}
         self._layer_costs: dict[LayerWidths, dict[str, float]] = {}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from accel.graph.batch import with_images
 from accel.graph.execute import execute_node
 from accel.graph.ir import Graph
+from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.encoding import FloatArray
 from accel.numerics.error import ErrorSums
 from accel.precision.variants import float_outputs
@@ -31,12 +32,14 @@ class Judge:
         Accuracy of the float network; None without labels.
     """
 
-    def __init__(self, path: Path, base: Graph, images: FloatArray, labels: Labels | None, requantizer: str) -> None:
-        self.requantizer, self.labels = requantizer, labels
+    def __init__(
+        self, path: Path, base: Graph, images: FloatArray, labels: Labels | None, arithmetic: Arithmetic
+    ) -> None:
+        self.arithmetic, self.labels = arithmetic, labels
         self.truth = float_outputs(path, base, images)
         self.float_classes = classes_of(base, self.truth)
         self.float_top1 = share(self.float_classes, labels)
-        self.parts = [(graph, walk(graph, part, requantizer)) for graph, part in chunks(base, np.asarray(images))]
+        self.parts = [(graph, walk(graph, part, arithmetic)) for graph, part in chunks(base, np.asarray(images))]
         self.nodes = {id(node) for node in base.nodes}
 
     def quality(self, graph: Graph) -> Quality:
@@ -57,6 +60,6 @@ class Judge:
             if id(node) in self.nodes and same_input and graph.tensors[node.output] == base.tensors[node.output]:
                 continue
             inputs = [fresh[name] if name in fresh else tensors[name] for name in node.inputs]
-            fresh[node.output], _ = execute_node(graph, node, inputs, None, self.requantizer)
+            fresh[node.output], _ = execute_node(graph, node, inputs, None, self.arithmetic)
         name = graph.outputs[0]
         return fresh[name] if name in fresh else tensors[name]

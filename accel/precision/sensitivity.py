@@ -12,6 +12,7 @@ import numpy.typing as npt
 from accel.arch.spec import Machine
 from accel.errors import AccelError
 from accel.graph.ir import Graph
+from accel.numerics.arithmetic import ONNXRUNTIME, Arithmetic
 from accel.numerics.encoding import FloatArray
 from accel.precision.cost_laws import costs_of
 from accel.precision.quality import Judge
@@ -38,9 +39,9 @@ class FloatSubject:
     machine: Machine | None = None
 
     @property
-    def requantizer(self) -> str:
-        """The machine's, or onnxruntime's; scales are chosen among those that it has."""
-        return "float32_rne" if self.machine is None else self.machine.vector.requantizer
+    def arithmetic(self) -> Arithmetic:
+        """The machine's, or onnxruntime's; scales are chosen among those that its requantizer has."""
+        return ONNXRUNTIME if self.machine is None else self.machine.vector.arithmetic
 
     def costs(self, graph: Graph) -> tuple[Costs, str]:
         """Of a variant, and why the machine has no cycles for it; empty where it has."""
@@ -60,9 +61,9 @@ def study(
     """
     check_widths(widths, LEGAL_BITS, f"legal are {LEGAL_BITS[0]} to {LEGAL_BITS[-1]} bits")
     report = progress or (lambda text, done, total: None)
-    variants = Variants(subject.path, subject.images, subject.where, subject.requantizer, report)
+    variants = Variants(subject.path, subject.images, subject.where, subject.arithmetic.requantizer, report)
     report("float network and base", 0, 0)
-    judge = Judge(subject.path, variants.base, subject.images, subject.labels, subject.requantizer)
+    judge = Judge(subject.path, variants.base, subject.images, subject.labels, subject.arithmetic)
     base_costs, problem = subject.costs(variants.base)
     tried = [(layer, operand, bits) for layer in variants.layers for operand in OPERANDS for bits in widths]
     rows = []
@@ -79,7 +80,7 @@ def study(
         network=subject.name,
         machine="" if subject.machine is None else subject.machine.name,
         images=len(subject.images),
-        requantizer=subject.requantizer,
+        requantizer=subject.arithmetic.requantizer,
         notes=tuple(notes),
         base_bits=BASE_BITS,
         widths=tuple(widths),

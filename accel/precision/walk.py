@@ -13,6 +13,7 @@ from accel.graph.batch import is_batchable, with_images
 from accel.graph.execute import execute_node, layer_output, layer_sums
 from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.rebase import from_file
+from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.mac import Int64Array
 
 Array = npt.NDArray[Any]
@@ -47,7 +48,7 @@ def chunks(graph: Graph, data: Array) -> Iterator[tuple[Graph, Array]]:
 
 
 def walk(
-    graph: Graph, part: Array, requantizer: str, sums_of: SumsOf = exact_sums, on_layer: OnLayer | None = None
+    graph: Graph, part: Array, arithmetic: Arithmetic, sums_of: SumsOf = exact_sums, on_layer: OnLayer | None = None
 ) -> dict[str, Array]:
     """Run one chunk; every tensor by name."""
     source = graph.inputs[0]
@@ -55,10 +56,10 @@ def walk(
     for node in graph.nodes:
         inputs = [tensors[name] for name in node.inputs]
         if not isinstance(node.op, Conv | Linear):
-            tensors[node.output], _ = execute_node(graph, node, inputs)
+            tensors[node.output], _ = execute_node(graph, node, inputs, None, arithmetic)
             continue
         sums = sums_of(graph, node, inputs[0])
-        tensors[node.output] = layer_output(graph, node, sums, requantizer)
+        tensors[node.output] = layer_output(graph, node, sums, arithmetic)
         if on_layer is not None:
             on_layer(graph, node, inputs[0], sums, tensors[node.output])
     return tensors

@@ -62,7 +62,8 @@ def operations(layer: LayerResult) -> int:
     """Two for each MAC on the array; each requantization, addition and comparison of a vector-unit layer is one."""
     if layer.macs:
         return OPERATIONS_PER_MAC * layer.macs
-    return layer.actions.vector_requantize + layer.actions.vector_add + layer.actions.vector_compare
+    done = layer.actions
+    return done.vector_requantize + done.vector_add + done.vector_scaled_add + done.vector_compare
 
 
 def points(result: Result) -> list[Point]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +16,9 @@ _COLUMNS = (
     ("witness_alone", "onnxruntime\nalone"),
     ("witness_end_to_end", "onnxruntime\nend to end"),
 )
-_REQUANTIZED = ("conv", "depthwise", "grouped_conv", "linear")
+_PRODUCTS = ("conv", "depthwise", "grouped_conv", "linear")
+_RESCALED = ("average_pool", "concat", "requantize")
+_ADDED = ("add",)
 _FEW = 3
 """Layers that a line names."""
 _MEANING = {
@@ -125,19 +129,30 @@ def _first_few(names: list[str]) -> str:
 
 
 def _other_rule(verification: Verification) -> list[str]:
-    """What another requantizer than onnxruntime's makes of it: how many integers differ, and by how much."""
-    if verification.requantizer == "float32_rne":
+    """What other units than onnxruntime's make of it: how many integers differ, and by how much."""
+    units: dict[str, list[str]] = {}
+    if verification.requantizer != "float32_rne":
+        units.setdefault(verification.requantizer, []).extend(_PRODUCTS)
+        if verification.adder != "float32":
+            units[verification.requantizer].extend(_RESCALED)
+    if verification.adder != "float32":
+        units.setdefault(verification.adder, []).extend(_ADDED)
+    if not units:
         return []
-    lines = []
-    for what, kind in (("each layer alone", "witness_alone"), ("end to end", "witness_end_to_end")):
-        checks = [check for check in verification.checks if kind == "witness_end_to_end" or check.op in _REQUANTIZED]
-        compared = [comparison for check in checks if (comparison := getattr(check, kind)) is not None]
-        wrong = sum(comparison.mismatches for comparison in compared)
-        largest = max((comparison.largest for comparison in compared), default=0.0)
-        total = sum(comparison.elements for comparison in compared)
-        by = f", by up to {largest:g}" if wrong else ""
-        lines.append(f"{verification.requantizer} and onnxruntime, {what}: {wrong:,} of {total:,} integers differ{by}")
-    return lines
+    alone = [
+        _differing(name, "each layer alone", [c.witness_alone for c in verification.checks if c.op in concerned])
+        for name, concerned in units.items()
+    ]
+    everything = [check.witness_end_to_end for check in verification.checks]
+    return [*alone, _differing(" with ".join(units), "end to end", everything)]
+
+
+def _differing(name: str, what: str, comparisons: Sequence[Comparison | None]) -> str:
+    compared = [comparison for comparison in comparisons if comparison is not None]
+    wrong = sum(comparison.mismatches for comparison in compared)
+    total = sum(comparison.elements for comparison in compared)
+    by = f", by up to {max(comparison.largest for comparison in compared):g}" if wrong else ""
+    return f"{name} and onnxruntime, {what}: {wrong:,} of {total:,} integers differ{by}"
 
 
 def _why(check: RtlCheck) -> str:

@@ -20,7 +20,7 @@ from accel.mapping.program import Compute, Layer
 from accel.numerics.digits import Digit
 from accel.numerics.encoding import IntArray
 from accel.numerics.mac import bits_for, fold_zero_point, safe_bits, safe_bits_in_passes, saturate, wrap
-from accel.numerics.requantize import REQUANTIZERS, Requantizer, multiplier
+from accel.numerics.requantize import Requantizer, multiplier
 from accel.result import AccumulatorUse, Activity
 from accel.sim.activity import OperandWidths, tile_activity
 from accel.sim.array import LineLayout, Sums, compute_tile, moving_layout
@@ -87,7 +87,7 @@ class ArrayLayer:
         if made.qtype is None:
             scale = np.float32(source.scale) * scale
         elif body.thresholds is None:
-            scale = REQUANTIZERS[machine.vector.requantizer].encode(multiplier(source.scale, scale, made.scale))
+            scale = machine.vector.arithmetic.unit.encode(multiplier(source.scale, scale, made.scale))
         rows = _rows_along_k(values)
         groups = op.sizes["g"]
         pe, domain = machine.pe, source.qtype
@@ -261,12 +261,13 @@ class ArrayLayer:
                 ]
             )
         image = values.reshape(groups, b1 - b0, h1 - h0, w1 - w0, channels).transpose(1, 0, 4, 2, 3)
-        return finish(self.op, np.ascontiguousarray(image).reshape(b1 - b0, c1 - c0, h1 - h0, w1 - w0), self.tensors)
+        image = np.ascontiguousarray(image).reshape(b1 - b0, c1 - c0, h1 - h0, w1 - w0)
+        return finish(self.op, image, self.tensors, self.machine.vector.arithmetic)
 
     @property
     def requantizer(self) -> Requantizer:
         """The machine's."""
-        return REQUANTIZERS[self.machine.vector.requantizer]
+        return self.machine.vector.arithmetic.unit
 
     def constants(self, box: Region, groups: int, channels: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Bias and scale of ``box``, each (groups, 1, channels)."""

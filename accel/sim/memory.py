@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from accel.flow.ir import Region, Shape4
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
+from accel.numerics.arithmetic import Arithmetic
 from accel.result import Activity
 from accel.sim.layer import ArrayLayer, Seen
 from accel.sim.vector import vector_work_on
@@ -51,6 +52,8 @@ class Memory:
     ----------
     layers
         The array layers' constants, by position in the program.
+    arithmetic
+        The vector unit's.
     inputs
         The network's input tensors by name, in the shapes of the flow's tensors.
     keep
@@ -68,6 +71,7 @@ class Memory:
         self,
         program: Program,
         layers: Mapping[int, ArrayLayer],
+        arithmetic: Arithmetic,
         inputs: dict[str, Array],
         keep: Iterable[str] = (),
         activity: bool = False,
@@ -77,6 +81,7 @@ class Memory:
         self.observer = observer
         self.program = program
         self.layers = layers
+        self.arithmetic = arithmetic
         self.seen = {position: Seen(activity=_NO_TOGGLES if activity else None) for position in layers}
         self.tensors = program.flow.tensors
         self.whole = dict(inputs)
@@ -177,7 +182,7 @@ class Memory:
         op = self.program.layers[vector.layer].op
         if vector.operands:
             parts, boxes = self._operands(vector)
-            made = vector_work_on(op, parts, boxes, vector.box, self.tensors)
+            made = vector_work_on(op, parts, boxes, vector.box, self.tensors, self.arithmetic)
         else:
             layer, sums = self.layers[vector.layer], self.accumulators[vector.accumulator_slot]
             seen = self.seen[vector.layer]

@@ -123,7 +123,8 @@ class Simulator:
         """
         if activity:
             check_counted(self.machine)
-        memory = Memory(self.program, self.layers, inputs, keep, activity, on_tensor, observer)
+        arithmetic = self.machine.vector.arithmetic
+        memory = Memory(self.program, self.layers, arithmetic, inputs, keep, activity, on_tensor, observer)
         for done, instruction in enumerate(self.order):
             memory.perform(instruction)
             if progress is not None and done % _PROGRESS_EVERY == 0:

@@ -11,12 +11,18 @@ from accel.flow.ir import FlowOp, Region
 from accel.graph.execute import vector_operation
 from accel.graph.ir import AveragePool, Concat, Conv, Linear, MaxPool, Requantize, Tensor
 from accel.numerics import elementwise
+from accel.numerics.arithmetic import Arithmetic
 
 Array = npt.NDArray[np.generic]
 
 
 def vector_work_on(
-    op: FlowOp, parts: dict[int, Array], boxes: dict[int, Region], box: Region, tensors: dict[str, Tensor]
+    op: FlowOp,
+    parts: dict[int, Array],
+    boxes: dict[int, Region],
+    box: Region,
+    tensors: dict[str, Tensor],
+    arithmetic: Arithmetic,
 ) -> list[Array]:
     """``box`` of the op's output, from the boxes of its inputs that an activation slot holds; see ``finish``."""
     sources = [tensors[read.tensor] for read in op.reads]
@@ -27,17 +33,19 @@ def vector_work_on(
     elif isinstance(body, Concat):
         body = Requantize()  # one of its inputs at a time; the nest's write says where it goes
     operands = [parts[part] for part in range(len(sources))]
-    return finish(op, vector_operation(body, operands, sources, tensors[op.node.output]), tensors)
+    values = vector_operation(body, operands, sources, tensors[op.node.output], arithmetic)
+    return finish(op, values, tensors, arithmetic)
 
 
-def finish(op: FlowOp, values: Array, tensors: dict[str, Tensor]) -> list[Array]:
+def finish(op: FlowOp, values: Array, tensors: dict[str, Tensor], arithmetic: Arithmetic) -> list[Array]:
     """Apply the requantizations that ride along with a nest: its own result, then each one's; the last is written."""
     made = [values]
     by = tensors[op.node.output]
     for node in op.epilogue:
         to = tensors[node.output]
         assert isinstance(node.op, Requantize)
-        made.append(elementwise.requantize(made[-1], by.encoding, to.encoding, node.op.clamp))
+        unit = arithmetic.rescaler
+        made.append(elementwise.requantize(made[-1], by.encoding, to.encoding, node.op.clamp, unit))
         by = to
     return made
 

@@ -31,7 +31,7 @@ def test_parts_by_hand() -> None:
     shifted by up to 8 places (4 rows), two clamps of 10. Registers: 32 + 32, 32 + 32, 33, 8.
     """
     assert requantizer_parts(EDGE) == Parts(
-        multiplier=(24, 24),
+        multipliers=((24, 24),),
         adder_bits=33 + 32 + 64 + 16 + 50,
         multiplexer_bits=160 + 48 + 128 + 20,
         register_bits=64 + 64 + 33 + 8,
@@ -94,16 +94,16 @@ def test_area_of_integer_units_is_near_it_too(requantizer: str, sum_bits: int, s
         # A product of 47 bits. Adders: bias 33, the sign's share 16, rounding, zero point and two comparisons of 10.
         # Multiplexers: 47 bits shifted by up to 63 places (6 rows), twice 47 for what is lost, three choices of 10.
         # Registers: the sum and 15 + 6 bits, the product and 6, steps, value.
-        ("mantissa16_half_away", Parts((32, 15), 33 + 16 + 40, 6 * 47 + 2 * 47 + 30, 53 + 53 + 10 + 8)),
+        ("mantissa16_half_away", Parts(((32, 15),), 33 + 16 + 40, 6 * 47 + 2 * 47 + 30, 53 + 53 + 10 + 8)),
         # A product of 63 bits, rounded once more, its places shifted by at most 31 first, and counted off the rest.
-        ("q31_floor_nudge", Parts((32, 31), 33 + 32 + 63 + 12 + 40, 5 * 63 + 6 * 63 + 30, 69 + 69 + 10 + 8)),
+        ("q31_floor_nudge", Parts(((32, 31),), 33 + 32 + 63 + 12 + 40, 5 * 63 + 6 * 63 + 30, 69 + 69 + 10 + 8)),
         (
             "q31_double_rounding",
-            Parts((32, 31), 33 + 32 + 63 + 12 + 40, 5 * 63 + 6 * 63 + 2 * 63 + 30, 69 + 69 + 10 + 8),
+            Parts(((32, 31),), 33 + 32 + 63 + 12 + 40, 5 * 63 + 6 * 63 + 2 * 63 + 30, 69 + 69 + 10 + 8),
         ),
         # No rounding, and so steps without a carry.
-        ("shift_floor", Parts(None, 33 + 30, 6 * 32 + 30, 38 + 38 + 9 + 8)),
-        ("shift_rne", Parts(None, 33 + 40, 6 * 32 + 2 * 32 + 30, 38 + 38 + 10 + 8)),
+        ("shift_floor", Parts((), 33 + 30, 6 * 32 + 30, 38 + 38 + 9 + 8)),
+        ("shift_rne", Parts((), 33 + 40, 6 * 32 + 2 * 32 + 30, 38 + 38 + 10 + 8)),
     ],
 )
 def test_parts_of_integer_units_by_hand(requantizer: str, parts: Parts) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from accel.graph.check import check
 from accel.graph.execute import execute, execute_node, patches
 from accel.graph.ir import Conv, Graph, Linear, Node, Tensor, Weight
+from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.mac import Accumulator
 from accel.numerics.qtype import QType
 from accel.numerics.requantize import float32_rne, multiplier
@@ -175,4 +176,4 @@ def test_patches_have_channels_innermost() -> None:
 
 def test_an_unknown_requantizer_is_a_programming_error() -> None:
     with pytest.raises(KeyError):
-        execute(linear_graph(Tensor("y", (3, 2), INT8, 1.0, 0)), {"x": np.zeros((3, 2))}, requantizer="none")
+        execute(linear_graph(Tensor("y", (3, 2), INT8, 1.0, 0)), {"x": np.zeros((3, 2))}, arithmetic=Arithmetic("none"))

@@ -74,3 +74,87 @@ def test_a_scale_of_zero_is_no_integers_scale() -> None:
     with pytest.raises(AccelError, match=r"conv1: its scale is 0, and mantissa16_half_away takes positive finite ones"):
         fit_to_machine(graph, machine(requantizer="mantissa16_half_away"))
     assert fit_to_machine(graph, machine()).nodes
+
+
+# --------------------------------------------------------------------------------------------------- elementwise work
+
+
+def elementwise(**scales: float) -> Graph:
+    """x and y are added, the sum changes its scale, is joined with itself and averaged; the scales are as given."""
+    net = Builder()
+    x = net.input(1, 2, 4, 4)
+    y = net.relu(x)
+    z = net.add(x, y)
+    joined = net.concat(net.relu(z), z)
+    net.average_pool(joined, (3, 3), (2, 2), (1, 1, 0, 0))
+    graph = net.graph(net.nodes[-1].output)
+    names = dict(zip("xyzrjm", [x, *(node.output for node in graph.nodes)], strict=True))
+    drawn = {names[name]: scale for name, scale in scales.items()}
+    tensors = {name: replace(one, scale=drawn.get(name, 1.0), zero_point=0) for name, one in graph.tensors.items()}
+    return replace(graph, tensors=tensors)
+
+
+def test_nothing_of_it_concerns_a_machine_that_adds_in_float32() -> None:
+    graph = elementwise(x=100.0, m=0.001)
+    given = machine(requantizer="shift_rne")
+    assert fit_to_machine(graph, given).nodes
+    assert scale_notes(graph, given) == []
+
+
+def test_a_float32_requantizer_changes_scales_in_float32() -> None:
+    given = machine(adder="mantissa16_half_away")
+    graph = elementwise(x=1.0, m=0.0001)
+    assert fit_to_machine(graph, given).nodes
+    assert scale_notes(graph, given) == []
+
+
+def test_additions_and_changes_of_scale_beyond_a_machine_are_named_together() -> None:
+    """The mean of 4 and more elements of scale 1, at 1/8, is 2 at most: 4 of them at a corner, 6 at an edge, and 9."""
+    graph = elementwise(y=2.0**16, m=1 / 8)
+    given = machine(requantizer="shift_rne", adder="mantissa16_half_away")
+    with pytest.raises(AccelError) as error:
+        fit_to_machine(graph, given)
+    assert str(error.value) == (
+        "test.onnx: avgpool4: its scale is 2, and shift_rne takes those from about 1.1e-19 to 1; "
+        "add1: its operands' scales are 1 and 65536 times its result's, and mantissa16_half_away takes those of which "
+        "the larger one is about 1.8e-15 to 3.3e+04; "
+        "take a machine with another vector.requantizer and another vector.adder, or other scales"
+    )
+    with pytest.raises(AccelError, match=r"add1: .*; take a machine with another vector\.adder, or other scales"):
+        fit_to_machine(graph, machine(adder="mantissa16_half_away"))
+
+
+def test_each_input_of_a_concatenation_is_looked_at() -> None:
+    given = machine(requantizer="shift_rne", adder="q21_half_up")
+    with pytest.raises(AccelError, match="concat3: its scale is 3, and shift_rne"):
+        fit_to_machine(elementwise(r=3.0), given)
+    with pytest.raises(AccelError, match="relu2: its scale is 4, and shift_rne"):
+        fit_to_machine(elementwise(r=0.25), given)
+
+
+def test_what_becomes_of_the_scales_of_elementwise_work() -> None:
+    """Sums of 4, 6 and 9 elements: 1/6 is nearest to 1/8 and loses a quarter, 1/9 gains an eighth.
+
+    A third in 15 bits is off by less than their last, which is not worth a word.
+    """
+    graph = elementwise(z=3.0, r=3.0, j=3.0, m=3.0)
+    given = machine(requantizer="shift_floor", adder="mantissa16_half_away")
+    assert scale_notes(graph, given) == ["shift_floor changes the scales of 1 of 1 layers, by up to 25 % (avgpool4)"]
+
+
+def test_an_operand_that_vanishes() -> None:
+    """Beside a factor of 2^14, 2^-2 is none."""
+    graph = elementwise(x=1.0, y=2.0**-16, z=2.0)
+    assert scale_notes(graph, machine(adder="mantissa16_half_away")) == [
+        "mantissa16_half_away makes the scale of an operand 0 in 1 of 1 additions (add1 first): "
+        "only the other one counts"
+    ]
+    assert scale_notes(graph, machine(adder="q21_half_up")) == []
+
+
+def test_ratios_that_an_adder_changes() -> None:
+    """Beside 2^14, 100.4 are 100."""
+    graph = elementwise(x=1.0, y=100.4 / 2**14, z=1.0)
+    notes = scale_notes(graph, machine(adder="mantissa16_half_away"))
+    assert notes == ["mantissa16_half_away changes the ratios of scales of 1 of 1 additions, by up to 0.4 % (add1)"]
+    assert scale_notes(graph, machine(adder="q31_double_rounding")) == []

@@ -10,6 +10,7 @@ from accel.arch.spec import Machine
 from accel.flow.ir import FlowOp
 from accel.flow.lower import lower
 from accel.mapping.vector_work import vector_work
+from accel.numerics.adders import ADDERS
 from tests.machines import machine
 from tests.networks import Builder
 
@@ -67,6 +68,14 @@ def test_a_residual_addition_scales_both_operands() -> None:
         2 * 5,
         Counter(activation_buffer_read_bytes=2 * 18, vector_add=18, vector_requantize=2 * 18),
     )
+
+
+@pytest.mark.parametrize("adder", ADDERS)
+def test_an_adder_in_integers_takes_both_operands_at_once(adder: str) -> None:
+    net = Builder()
+    x = net.input(1, 2, 3, 3)
+    given = machine(adder=adder)
+    assert work(net, net.add(x, x), given) == (5, Counter(activation_buffer_read_bytes=2 * 18, vector_scaled_add=18))
 
 
 @pytest.mark.parametrize("kind", ["requantize", "concat"])

@@ -1,12 +1,15 @@
-"""LiteRT on int8 models of one operation: a convolution of 1 x 1, or a fully connected layer."""
+"""LiteRT on models of one operation: a convolution of 1 x 1, a fully connected layer, or an addition."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from accel.numerics.encoding import Encoding
 
 flatbuffers = pytest.importorskip("flatbuffers", reason="LiteRT's models are flatbuffers: pip install ai-edge-litert")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT: pip install ai-edge-litert")
@@ -41,16 +44,49 @@ def run(
     zero_points
         Of input and output.
     """
-    model = _model(kind, len(x), weight, bias, scale, zero_points)
+    model = _product_model(kind, len(x), weight, bias, scale, zero_points)
+    return _invoke(kernels, model, x).reshape(len(x), len(weight))
+
+
+def add(kernels: str, x: Array, y: Array, encodings: Sequence[Encoding]) -> Array:
+    """The sums of two rows of integers.
+
+    Parameters
+    ----------
+    kernels
+        A key of ``KERNELS``.
+    encodings
+        Of both operands and of the result; int8, uint8 or int16, all the same.
+    """
+    kind = {"int8": schema.TensorType.INT8, "uint8": schema.TensorType.UINT8, "int16": schema.TensorType.INT16}
+    graph = schema.SubGraphT()
+    graph.tensors = [
+        _tensor(name, (1, len(x)), kind[str(by.qtype)], 0, [by.scale], by.zero_point)
+        for name, by in zip("xyz", encodings, strict=True)
+    ]
+    graph.inputs, graph.outputs = [0, 1], [2]
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode, code.version = schema.BuiltinOperator.ADD, 2
+    options = schema.AddOptionsT()
+    options.potScaleInt16 = False
+    operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
+    operator.builtinOptions = options
+    operator.inputs, operator.outputs = [0, 1], [2]
+    return _invoke(kernels, _file(graph, code, operator, [b""]), x, y).ravel()
+
+
+def _invoke(kernels: str, model: bytes, *inputs: Array) -> Array:
     runtime = interpreter.Interpreter(model_content=model, experimental_op_resolver_type=KERNELS[kernels])
     runtime.allocate_tensors()
-    source, made = runtime.get_input_details()[0], runtime.get_output_details()[0]
-    runtime.set_tensor(source["index"], x.reshape(source["shape"]))
+    for source, values in zip(runtime.get_input_details(), inputs, strict=True):
+        runtime.set_tensor(source["index"], values.reshape(source["shape"]))
     runtime.invoke()
-    return runtime.get_tensor(made["index"]).reshape(len(x), len(weight))
+    return runtime.get_tensor(runtime.get_output_details()[0]["index"])
 
 
-def _model(kind: Kind, rows: int, weight: Array, bias: Array, scale: Array, zero_points: tuple[int, int]) -> bytes:
+def _product_model(
+    kind: Kind, rows: int, weight: Array, bias: Array, scale: Array, zero_points: tuple[int, int]
+) -> bytes:
     n, k = weight.shape
     buffers = [b"", weight.astype(np.int8).tobytes(), bias.astype("<i4").tobytes()]
     convolution = kind == "convolution"
@@ -77,9 +113,13 @@ def _model(kind: Kind, rows: int, weight: Array, bias: Array, scale: Array, zero
         code.builtinCode, code.version = schema.BuiltinOperator.FULLY_CONNECTED, 4
         options = schema.FullyConnectedOptionsT()
         operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
-    code.deprecatedBuiltinCode = code.builtinCode
     operator.builtinOptions = options
     operator.inputs, operator.outputs = [0, 1, 2], [3]
+    return _file(graph, code, operator, buffers)
+
+
+def _file(graph: Any, code: Any, operator: Any, buffers: list[bytes]) -> bytes:
+    code.deprecatedBuiltinCode = code.builtinCode
     graph.operators = [operator]
     model = schema.ModelT()
     model.version = 3

@@ -2,13 +2,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from accel.numerics import elementwise
 from accel.numerics.elementwise import Sum, add, concat, dequantize, quantize, requantize
 from accel.numerics.encoding import Encoding
-from accel.numerics.qtype import QType
+from accel.numerics.qtype import BIPOLAR, QType
+from accel.numerics.requantize import REQUANTIZERS
 from tests.numerics.strategies import QTYPES, SEEDS, encodings, integers, scales
 
 INT8, UINT8, INT16 = QType(8, signed=True), QType(8, signed=False), QType(16, signed=True)
@@ -72,6 +73,46 @@ def test_requantize_is_dequantize_clamp_quantize(by, to, clamp, seed):
     np.testing.assert_array_equal(requantize(values, by, to, clamp), expected)
 
 
+@given(
+    encodings(),
+    encodings(),
+    st.none() | st.tuples(st.just(0.0), st.sampled_from([6.0, np.inf])),
+    SEEDS,
+    st.sampled_from([unit for unit in REQUANTIZERS.values() if not unit.name.startswith("shift")]),
+)
+def test_requantize_by_a_unit_scales_integers_less_their_zero_point(by, to, clamp, seed, unit):
+    values = integers(seed, (3, 50), by.qtype)
+    ratio = np.float32(by.scale) / np.float32(to.scale)
+    assume(not unit.problem(ratio))
+    found = requantize(values, by, to, clamp, unit)
+    low, high = to.bounds(clamp)
+    if ratio == 1:
+        expected = np.clip(values.astype(int) - by.zero_point + to.zero_point, low, high)
+    else:
+        steps = values.astype(np.int64) - by.zero_point
+        expected = unit.apply(steps, unit.encode(ratio), to.zero_point, to.qtype, (low, high))
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == to.qtype.dtype
+    wide = Encoding(INT16, by.scale, by.zero_point)
+    np.testing.assert_array_equal(requantize(values.astype(np.int16), wide, to, clamp, unit), expected)
+
+
+def test_integers_that_keep_their_scale_pass_beside_the_unit():
+    """LLSQ's factor of a scale of 1, alone in its layer, is 127/128: 100 would become 99."""
+    unit = REQUANTIZERS["shared_exponent8"]
+    by, to = Encoding(INT8, 0.3, 3), Encoding(INT8, 0.3, 7)
+    values = np.array([103, -128, 127], np.int8)
+    assert unit.apply(np.array([100]), unit.encode(1.0), 0, INT8).tolist() == [99]
+    assert requantize(values, by, to, None, unit).tolist() == [107, -124, 127]
+    assert concat([values, values], [by, to], to, 0, unit).tolist() == [107, -124, 127, 103, -128, 127]
+
+
+def test_the_sign_of_an_integer_by_a_unit():
+    by, to = Encoding(INT8, 0.3, 3), Encoding(BIPOLAR, 0.7, 0)
+    for unit in REQUANTIZERS.values():
+        assert requantize(np.array([2, 3, 4], np.int8), by, to, None, unit).tolist() == [-1, 1, 1]
+
+
 def test_requantize_of_wide_integers_takes_no_table():
     by, to = Encoding(INT16, 0.25, 100), Encoding(INT8, 0.5, 1)
     assert requantize(np.array([100, 103, 30_000], np.int16), by, to).tolist() == [1, 3, 127]
@@ -118,9 +159,10 @@ def test_add_does_not_depend_on_the_base_of_its_integers(by, seed, offset):
 @given(st.lists(encodings(), min_size=1, max_size=4), encodings(), st.integers(0, 3), SEEDS)
 def test_concat_requantizes_each_part(by, to, axis, seed):
     parts = [integers(seed + index, (2, 3, 2, 4), one.qtype) for index, one in enumerate(by)]
-    whole = concat(parts, by, to, axis)
-    for part, one, found in zip(parts, by, np.split(whole, len(parts), axis), strict=True):
-        np.testing.assert_array_equal(found, requantize(part, one, to))
+    for unit in (None, REQUANTIZERS["mantissa16_half_away"]):
+        whole = concat(parts, by, to, axis, unit)
+        for part, one, found in zip(parts, by, np.split(whole, len(parts), axis), strict=True):
+            np.testing.assert_array_equal(found, requantize(part, one, to, None, unit))
 
 
 def test_concat_needs_an_encoding_for_each_part():

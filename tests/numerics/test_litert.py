@@ -1,13 +1,15 @@
-"""Requantizers against LiteRT's kernels, each of which rounds in its own way."""
+"""Requantizers and adders against LiteRT's kernels, each of which rounds in its own way."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from accel.numerics.adders import ADDERS
+from accel.numerics.encoding import Encoding
 from accel.numerics.qtype import QType
 from accel.numerics.requantize import REQUANTIZERS
-from tests.numerics.litert import KERNELS, Kind, run
+from tests.numerics.litert import KERNELS, Kind, add, run
 
 INT8 = QType(8, signed=True)
 RULES: dict[tuple[Kind, str], str] = {
@@ -68,3 +70,54 @@ def test_scales_above_one(kernels: str, scale: float) -> None:
     unit = REQUANTIZERS[RULES["convolution", kernels]]
     sums = x.astype(np.int64) @ weight.T.astype(np.int64) + bias
     np.testing.assert_array_equal(unit.apply(sums, unit.encode([scale, scale]), 7, INT8), found)
+
+
+# LiteRT's optimized kernels for uint8, and XNNPACK's fallback for int16, have rules of their own.
+ADDITIONS = {
+    ("reference", "int8"): "q31_double_rounding",
+    ("reference", "uint8"): "q31_double_rounding",
+    ("reference", "int16"): "q31_double_rounding",
+    ("optimized", "int8"): "q31_double_rounding",
+    ("XNNPACK", "int8"): "q21_half_up",
+    ("XNNPACK", "uint8"): "q21_half_up",
+}
+ADDED_SCALES = {
+    "tenths": lambda rng: rng.uniform(0.01, 0.2, 3),
+    # Ties of every adder.
+    "powers of two": lambda rng: 2.0 ** rng.integers(-4, 4, 3),
+    # All that XNNPACK takes.
+    "far apart": lambda rng: [2.0 ** rng.uniform(-10, 7.99), 2.0 ** rng.uniform(-10, 7.99), 1.0],
+    # The larger one's factor is 2^21 - 1/8 and rounds up. Beside it the other one's is 2^19 + 1, off a tie by its last
+    # bit, which the next shift would take away.
+    "a carry": lambda rng: [2 - 2.0**-23, 0.5 + 2.0**-20, 1.0],
+}
+
+
+def added(kernels: str, type_name: str, scales: str, seed: int) -> dict[str, int]:
+    """Integers that LiteRT makes otherwise, by adder: of all pairs of bytes, or of as many pairs of int16."""
+    rng, qtype = np.random.default_rng(seed), QType.parse(type_name)
+    drawn = np.float32(ADDED_SCALES[scales](rng))
+    zeros = rng.integers(qtype.min, qtype.max, 3, endpoint=True) if qtype.bits == 8 else np.zeros(3, int)
+    by = [Encoding(qtype, float(scale), int(zero)) for scale, zero in zip(drawn, zeros, strict=True)]
+    if qtype.bits == 8:
+        every = np.arange(qtype.min, qtype.max + 1).astype(qtype.dtype)
+        x, y = np.repeat(every, 256), np.tile(every, 256)
+    else:
+        x, y = rng.integers(qtype.min, qtype.max, (2, 1 << 16), dtype=qtype.dtype, endpoint=True)
+    found = add(kernels, x, y, by)
+    return {name: int(np.count_nonzero(unit.apply(x, y, *by) != found)) for name, unit in ADDERS.items()}
+
+
+@pytest.mark.parametrize("scales", ADDED_SCALES)
+@pytest.mark.parametrize(("kernels", "type_name"), ADDITIONS)
+def test_every_sum_is_litert_s(kernels: str, type_name: str, scales: str) -> None:
+    for seed in range(3):
+        assert added(kernels, type_name, scales, seed)[ADDITIONS[kernels, type_name]] == 0
+
+
+@pytest.mark.parametrize(("kernels", "type_name"), ADDITIONS)
+def test_no_other_adder_would_do(kernels: str, type_name: str) -> None:
+    """Ties tell half up from half away, and scales of many bits how many a factor has."""
+    wrong = [added(kernels, type_name, scales, seed) for scales in ("powers of two", "tenths") for seed in range(3)]
+    agree = {name for name in wrong[0] if not any(counts[name] for counts in wrong)}
+    assert agree == {ADDITIONS[kernels, type_name]}

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from accel.numerics.elementwise import dequantize, quantize
 from accel.numerics.encoding import Encoding
-from accel.numerics.pool import Mean, average_pool, max_pool, output_size
-from accel.numerics.qtype import QType
+from accel.numerics.pool import Mean, average_pool, max_pool, output_size, window_counts
+from accel.numerics.qtype import BIPOLAR, QType
+from accel.numerics.requantize import REQUANTIZERS
 from tests.numerics.strategies import SEEDS, encodings, integers, scales
 
 INT8 = QType(8, signed=True)
@@ -83,6 +84,42 @@ def test_average_pool_is_its_formula_in_each_window(window, by, to, mean, includ
             count = kernel[0] * kernel[1] if include_pad else len(seen)
             expected = mean_by_hand(seen, count, by, to, mean, clamp or (to.qtype.min, to.qtype.max))
             np.testing.assert_array_equal(out[:, :, row, column], expected)
+
+
+@given(
+    windows(dilated=False),
+    encodings(),
+    encodings(),
+    st.booleans(),
+    SEEDS,
+    st.booleans(),
+    st.sampled_from(["q31_floor_nudge", "mantissa8_half_away", "shared_exponent8"]),
+)
+def test_average_pool_by_a_unit_scales_exact_sums(window, by, to, include_pad, seed, clamped, name):
+    """Each by its own number of elements, however many others there are: tiles see some of the windows only."""
+    size, kernel, strides, _, pads = window
+    x, unit = integers(seed, (2, 3, *size), by.qtype), REQUANTIZERS[name]
+    counts = window_counts(size, kernel, strides, pads, include_pad)
+    assume(counts.min() > 0 and not unit.problem(np.float32(by.scale) / np.float32(to.scale)))
+    clamp = (to.zero_point, to.qtype.max) if clamped else None
+    out = average_pool(x, by, to, kernel, strides, pads, include_pad, clamp, Mean.OF_REALS, unit)
+    assert out.dtype == to.qtype.dtype
+    for row in range(out.shape[2]):
+        for column in range(out.shape[3]):
+            seen = list(window_elements(x, row, column, kernel, strides, (1, 1), pads))
+            count = kernel[0] * kernel[1] if include_pad else len(seen)
+            assert counts[row, column] == count
+            sums = sum((part.astype(np.int64) - by.zero_point for part in seen), start=np.zeros((2, 3), np.int64))
+            word = unit.encode(np.float32(by.scale) / (np.float32(to.scale) * np.float32(count)))
+            expected = unit.apply(sums, word, to.zero_point, to.qtype, clamp)
+            np.testing.assert_array_equal(out[:, :, row, column], expected)
+
+
+def test_the_sign_of_a_mean_by_a_unit():
+    by, to = Encoding(INT8, 0.5, 1), Encoding(BIPOLAR, 1.0, 0)
+    x = np.array([[[[0, 1, 2, 2]]]], np.int8)
+    unit = REQUANTIZERS["shift_floor"]
+    assert average_pool(x, by, to, (1, 2), (1, 1), unit=unit).ravel().tolist() == [-1, 1, 1]
 
 
 def test_a_tie_falls_by_the_formula():

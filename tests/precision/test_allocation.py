@@ -14,6 +14,7 @@ from accel.arch.load import load_arch
 from accel.errors import AccelError
 from accel.mapping.scales import scale_notes
 from accel.networks import companions
+from accel.numerics.arithmetic import ONNXRUNTIME, Arithmetic
 from accel.precision import allocation as allocating
 from accel.precision.allocation import allocate
 from accel.precision.budget import Budget
@@ -185,7 +186,7 @@ def test_every_allocation_of_a_small_network_one_by_one(tmp_path) -> None:
     images = np.random.default_rng(7).normal(0, 1, (64, 2, 4, 4)).astype(np.float32)
     net = FloatSubject("three", path, images, "images")
     variants = Variants(path, images, "images", "float32_rne", lambda *_: None)
-    judge = Judge(path, variants.base, images, None, "float32_rne")
+    judge = Judge(path, variants.base, images, None, ONNXRUNTIME)
     pairs = [LayerWidths(*bits) for bits in product((8, 4), repeat=2)]
     every = [variants.graph(dict(zip(variants.layers, bits, strict=True))) for bits in product(pairs, repeat=3)]
     found = [(net.costs(graph)[0].bops, judge.quality(graph).sqnr_db) for graph in every]
@@ -217,7 +218,7 @@ def test_scales_are_those_of_the_machines_requantizer() -> None:
     assert scale_notes(graph, arch) == []
     of_float32 = Variants(DIGITS.float_path, IMAGES, "images", "float32_rne", lambda *_: None)
     assert scale_notes(of_float32.base, arch) != []
-    judge = Judge(DIGITS.float_path, variants.base, IMAGES, LABELS, "shared_exponent8")
+    judge = Judge(DIGITS.float_path, variants.base, IMAGES, LABELS, Arithmetic("shared_exponent8"))
     assert judge.quality(graph) == found.allocated.quality
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from accel.graph.execute import execute
 from accel.graph.ir import Conv, Linear
 from accel.graph.onnx import load_network
 from accel.networks import companions
+from accel.numerics.arithmetic import ONNXRUNTIME, Arithmetic
 from accel.precision.quality import Judge
 from accel.precision.sensitivity import FloatSubject, study
 from accel.precision.variants import LayerWidths, Variants
@@ -49,9 +51,9 @@ def scaled(request) -> Variants:
     return Variants(FLOAT, IMAGES, "images", request.param, silent)
 
 
-@pytest.fixture(scope="module")
-def judge(variants) -> Judge:
-    return Judge(FLOAT, variants.base, IMAGES, LABELS, "float32_rne")
+@pytest.fixture(scope="module", params=[ONNXRUNTIME, Arithmetic("shared_exponent8", "mantissa16_half_away")], ids=str)
+def judge(variants, request) -> Judge:
+    return Judge(FLOAT, variants.base, IMAGES, LABELS, request.param)
 
 
 def node_of(graph, name):
@@ -83,8 +85,8 @@ def test_integers_are_those_of_the_file_that_the_quantizer_writes(scaled, widths
     onnx.save(quantize_network(FLOAT, IMAGES, "images", options, silent).model, file)
     loaded = load_network(file)
     graph = scaled.graph({name: LayerWidths(*bits) for name, bits in widths.items()})
-    expected = execute(with_images(loaded, len(IMAGES)), {loaded.inputs[0]: IMAGES}, requantizer=scales)
-    found = execute(with_images(graph, len(IMAGES)), {graph.inputs[0]: IMAGES}, requantizer=scales)
+    expected = execute(with_images(loaded, len(IMAGES)), {loaded.inputs[0]: IMAGES}, arithmetic=Arithmetic(scales))
+    found = execute(with_images(graph, len(IMAGES)), {graph.inputs[0]: IMAGES}, arithmetic=Arithmetic(scales))
     np.testing.assert_array_equal(found.tensors[graph.outputs[0]], expected.tensors[loaded.outputs[0]])
     # As many bits of weights, and as many copies of activations: the same machine would take the same time.
     assert sorted(node.kind for node in graph.nodes) == sorted(node.kind for node in loaded.nodes)
@@ -186,12 +188,19 @@ def test_only_what_differs_is_computed_and_nothing_is_missed(variants, judge, wi
     graph = variants.graph(widths)
     check(graph)
     output = graph.outputs[0]
-    values = np.concatenate([walk(graph, image[None], "float32_rne")[output] for image in IMAGES])
+    values = np.concatenate([walk(graph, image[None], judge.arithmetic)[output] for image in IMAGES])
     noise = float(((values.astype(float) - judge.truth) ** 2).sum())
     found = judge.quality(graph)
     assert found.sqnr_db == pytest.approx(10 * np.log10(float((judge.truth.astype(float) ** 2).sum()) / noise))
     assert found.top1 == (values.argmax(axis=1) == LABELS).mean()
     assert found.agreement == (values.argmax(axis=1) == judge.truth.argmax(axis=1)).mean()
+
+
+def test_a_machine_s_units_judge() -> None:
+    given = machine(requantizer="q31_half_up", adder="q21_half_up")
+    subject = FloatSubject("digits", FLOAT, IMAGES[:1], "images", None, given)
+    assert subject.arithmetic == Arithmetic("q31_half_up", "q21_half_up")
+    assert replace(subject, machine=None).arithmetic == ONNXRUNTIME
 
 
 def test_a_study_has_every_layer_operand_and_width() -> None:

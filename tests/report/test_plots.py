@@ -125,7 +125,7 @@ def test_operations_and_intensity_by_hand():
     layer = digits().layers[0]
     actions = dataclasses.replace(layer.actions, dram_read_bytes=50, dram_write_bytes=30)
     array = {"macs": 100, "actions": actions, "cycles": Cycles(compute=30, vector=10)}
-    adds = dataclasses.replace(actions, vector_requantize=16, vector_add=20, vector_compare=4)
+    adds = dataclasses.replace(actions, vector_requantize=16, vector_add=17, vector_scaled_add=3, vector_compare=4)
     vector = {"macs": 0, "unit": "vector", "actions": adds, "cycles": Cycles(vector=20)}
     result = layers_like(digits(), array, vector)
     assert [operations(layer) for layer in result.layers] == [200, 40]

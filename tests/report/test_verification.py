@@ -111,6 +111,40 @@ def test_another_requantizer_that_makes_no_difference() -> None:
     assert "q31_half_up and onnxruntime, each layer alone: 0 of 1,200 integers differ\n" in re.sub(" +\n", "\n", text)
 
 
+def one_of(op: str, wrong: int) -> TensorCheck:
+    return dataclasses.replace(
+        check(op, witness_alone=Comparison(wrong, 100, "", 1.0), witness_end_to_end=Comparison(wrong, 100, "", 2.0)),
+        op=op,
+        witness_note="by another rule",
+    )
+
+
+def test_another_adder_is_information() -> None:
+    checks = [one_of("conv", 0), one_of("add", 7), one_of("average_pool", 0)]
+    text = page(*checks, adder="q21_half_up")
+    assert "q21_half_up and onnxruntime, each layer alone: 7 of 100 integers differ, by up to 1" in text
+    assert "q21_half_up and onnxruntime, end to end: 7 of 300 integers differ, by up to 2" in text
+    assert text.splitlines()[-1].strip() == "PASSED"
+
+
+def test_another_adder_beside_another_requantizer() -> None:
+    """Means and changes of scale are the requantizer's then."""
+    ops = {"conv": 1, "linear": 2, "add": 4, "average_pool": 8, "concat": 16, "requantize": 32, "max_pool": 0}
+    checks = [one_of(op, wrong) for op, wrong in ops.items()]
+    text = page(*checks, adder="q21_half_up", requantizer="shift_rne")
+    assert "shift_rne and onnxruntime, each layer alone: 59 of 500 integers differ, by up to 1" in text
+    assert "q21_half_up and onnxruntime, each layer alone: 4 of 100 integers differ, by up to 1" in text
+    assert "shift_rne with q21_half_up and onnxruntime, end to end: 63 of 700 integers differ, by up to 2" in text
+    without = page(*checks, requantizer="shift_rne")
+    assert "shift_rne and onnxruntime, each layer alone: 3 of 200 integers differ, by up to 1" in without
+
+
+def test_two_units_of_one_name() -> None:
+    text = page(one_of("conv", 1), one_of("add", 2), adder="mantissa16_half_away", requantizer="mantissa16_half_away")
+    assert "mantissa16_half_away and onnxruntime, each layer alone: 3 of 200 integers differ, by up to 1" in text
+    assert "mantissa16_half_away and onnxruntime, end to end: 3 of 200 integers differ, by up to 2" in text
+
+
 def test_what_is_excused_is_not_red() -> None:
     one = check(witness_alone=Comparison(3, 100, "", 1.0), witness_note="it requantizes otherwise")
     text = page(one, color=True)

@@ -24,6 +24,10 @@ class Requantizer(Protocol):
     once for each layer; ``apply`` and the hardware see nothing but words.
     """
 
+    def __hash__(self) -> int:
+        """Units are values, and parts of keys."""
+        ...
+
     @property
     def name(self) -> str:
         """As a machine's description says it."""
