@@ -34,6 +34,8 @@ class Chain:
         self._add_constant("scale", SCALE)
         self._add_constant("zero", np.zeros((), self._dtype))
         self._last = "input"
+        self.layers = self.weights = self.macs = 0
+        """Layers that multiply, their weights, and their products for all images."""
 
     def conv(self, name: str, channels: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1) -> None:
         """A convolution of square windows, and a Relu."""
@@ -42,14 +44,17 @@ class Chain:
         self._layer("Conv", name, weight, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=groups)
         rows, columns = ((size + 2 * pad - kernel) // stride + 1 for size in (height, width))
         self.shape = (images, channels, rows, columns)
+        self._count(channels * depth // groups * kernel**2, images * rows * columns)
 
     def linear(self, name: str, features: int) -> None:
         """A fully connected layer, and a Relu; images before it become rows."""
         if len(self.shape) == 4:
             self._last = self._node("Flatten", f"{name}.flatten", [self._last], axis=1)
             self.shape = (self.shape[0], int(np.prod(self.shape[1:])))
-        self._layer("Gemm", name, self._weight(name, (features, self.shape[1])), transB=1)
-        self.shape = (self.shape[0], features)
+        images, depth = self.shape
+        self._layer("Gemm", name, self._weight(name, (features, depth)), transB=1)
+        self.shape = (images, features)
+        self._count(depth * features, images)
 
     def max_pool(self, name: str, kernel: int, stride: int) -> None:
         """The maximum over square windows."""
@@ -68,6 +73,11 @@ class Chain:
         )
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION), path)
         return path
+
+    def _count(self, weights: int, uses: int) -> None:
+        self.layers += 1
+        self.weights += weights
+        self.macs += weights * uses
 
     def _layer(self, op: str, name: str, weight: str, **attributes: object) -> None:
         real = self._node("DequantizeLinear", f"{name}.input", [self._last, "scale", "zero"])

@@ -152,10 +152,12 @@ The chip's energy is power times processing time; it does not contain DRAM.
   into 14 columns, loads the next weights behind the running wave, and so comes closer to the bound. What it loses is
   in its buffers: every operand is read from one each time it enters the array, where Eyeriss's PEs keep rows to
   themselves.
-- **Waiting for DRAM.** Eyeriss compresses activations on the link (zeros by run length), and its mapping keeps partial
-  sums of several images in the global buffer, so it moves little. The array here needs the activations of a tile, in
-  full, for each group of channels whose filters fit, and reads them again for the next. In layers with small images
-  and many channels that, not the array, sets the time.
+- **Waiting for DRAM.** Eyeriss compresses activations on the link (zeros by run length), keeps sums of several images
+  in the global buffer, and takes channels a few at a time, so it moves little. Here a tile of the reduction is a
+  stretch of a window's positions with all their channels ([why](../../docs/decisions/0003-order-of-the-reduction.md)).
+  Half of a small buffer then holds few rows of an image of 256 channels, and these are read again for each group of
+  filters. In the last three layers that, not the array, sets the time: a buffer this small wants tiles of fewer
+  channels, which the mapper does not have.
 - **Energy** is {ratio} times the chip's. The chip is 65 nm at 1 V, the figures here are of 45 nm at 0.9 V, which alone
   makes (45/65) x (0.9)^2 = 0.56. The chip's PEs read and write memories of their own for every MAC where a systolic PE
   has registers, and its power contains clock tree, control, network and leakage, of which this model counts only the

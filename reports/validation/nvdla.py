@@ -127,9 +127,9 @@ and 32 MACs, which no specification describes, 16 x 8 and 8 x 4 with one lane.""
 DEVIATIONS = """\
 ## Why they deviate
 
-- **Residual additions.** Here they are layers of their own: both operands come from DRAM, pass the vector unit, and go
-  back. NVDLA's SDP adds while a convolution's results pass through it. With one or two lanes that is the largest
-  single difference; *its convolutions alone* leaves out whatever does not multiply, pooling with it.
+- **Residual additions.** Here they are layers of their own: both operands, on chip or from DRAM, pass the vector unit.
+  NVDLA's SDP adds while a convolution's results pass through it. With one or two lanes that is the largest single
+  difference; *its convolutions alone* leaves out whatever does not multiply, pooling with it.
 - **Winograd** divides the multiplications of a 3x3 convolution by 2.25, and these are nearly half of ResNet-50's. The
   last two columns of the first table bound what it can bring; where DRAM is the limit it brings nothing.
 - **A sheet takes the maximum.** It has no first load, no last store, no fill and drain, no latency, and loads and

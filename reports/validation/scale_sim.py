@@ -13,18 +13,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 from networks import ConvShape, conv_shapes, gallery, options
 from page import HERE, Page, publish, table
 
+sys.path.insert(0, str(HERE.parents[1]))
+
 import accel
-from accel.arch.spec import Machine
+from accel.arch.spec import Dataflow, Machine
+from tests.arch.public_arrays import scale_sim_3
 
 NETWORK = "resnet18"
-DATAFLOWS = {"ws": "weight_stationary", "os": "output_stationary", "is": "input_stationary"}
+DATAFLOWS: dict[str, Dataflow] = {"ws": "weight_stationary", "os": "output_stationary", "is": "input_stationary"}
 SIZES = ((32, 32), (32, 128), (128, 128))
 TIMED = ("ws", 32, 32)
 ROOMY_BYTES = 64 << 20
@@ -93,19 +95,6 @@ def array_machine(dataflow: str, rows: int, columns: int) -> Machine:
     return plain.model_copy(update={"array": array, "buffers": plain.buffers.model_copy(update=roomy)})
 
 
-def law(dataflow: str, rows: int, columns: int, shape: ConvShape) -> int:
-    """SCALE-Sim's total as a formula: the index of the last cycle."""
-    pixels, window, filters = shape.pixels, shape.window, shape.filters
-    match dataflow:
-        case "ws":
-            folds, fold = ceil(window / rows) * ceil(filters / columns), 2 * rows + columns + pixels - 2
-        case "is":
-            folds, fold = ceil(window / rows) * ceil(pixels / columns), 2 * rows + columns + filters - 2
-        case _:
-            folds, fold = ceil(pixels / rows) * ceil(filters / columns), rows + columns + window - 2
-    return folds * fold - 1
-
-
 def compare(network: accel.Network, theirs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Layer by layer: both tools and the formula, every dataflow and size."""
     shapes = conv_shapes(network)
@@ -116,6 +105,7 @@ def compare(network: accel.Network, theirs: list[dict[str, Any]]) -> list[dict[s
         layers = {layer.name: layer for layer in result.layers}
         for shape, printed in zip(shapes, run["cycles"], strict=True):
             cycles = layers[shape.name].cycles
+            product = (shape.pixels, shape.window, shape.filters)
             points.append(
                 {
                     "dataflow": dataflow,
@@ -123,7 +113,7 @@ def compare(network: accel.Network, theirs: list[dict[str, Any]]) -> list[dict[s
                     "columns": columns,
                     "layer": shape.name,
                     "scale_sim": printed,
-                    "formula": law(dataflow, rows, columns, shape),
+                    "formula": scale_sim_3(DATAFLOWS[dataflow], rows, columns, product),
                     "accel": cycles.compute + cycles.fill_drain,
                 }
             )

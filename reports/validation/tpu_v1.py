@@ -7,13 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from chain import Chain
 from page import HERE, Page, publish, table
 from runs import summary
 
 import accel
-from accel.graph.ir import Conv, Linear
 
 MACHINE = "tpu-v1"
 COUNTERS = ("active", "useful", "weight_stall", "weight_shift", "non_matrix")
@@ -58,8 +56,8 @@ def shallow_network() -> Chain:
     for number in range(72):
         net.conv(f"conv{number + 1}", 128, 3, pad=1)
     net.max_pool("pool", 23, 23)
-    for number, features in enumerate((4700, 5400, 5400, 5400)):
-        net.linear(f"fc{number + 1}", features)
+    for number in range(4):
+        net.linear(f"fc{number + 1}", 5460)
     return net
 
 
@@ -82,9 +80,6 @@ def measure() -> list[dict[str, Any]]:
             network = accel.load_network(chain.save(Path(folder, f"{name}.onnx")))
         result = accel.estimate(network, machine)
         run = summary(result)
-        weights = sum(
-            int(np.size(node.op.weight.values)) for node in network.graph.nodes if isinstance(node.op, Conv | Linear)
-        )
         active = run["causes"]["compute"]
         waits = sum(count for cause, count in run["causes"].items() if "weight" in cause)
         shares = (
@@ -97,8 +92,8 @@ def measure() -> list[dict[str, Any]]:
         rows.append(
             {
                 "network": name,
-                "weights": weights,
-                "macs_per_weight": run["macs"] / weights,
+                "weights": chain.weights,
+                "macs_per_weight": chain.macs / chain.weights,
                 "tops": result.tops,
                 **{key: 100 * share / run["cycles"] for key, share in zip(COUNTERS, shares, strict=True)},
                 "run": run,
@@ -165,10 +160,10 @@ DEVIATIONS = """\
 - **Perceptrons** wait for weights on both sides: at 34 GB/s and 700 MHz a tile of 256 x 256 weights takes 1349 cycles,
   and the batch keeps the array busy for 200 or 168 of them. That sets the share of active cycles. What differs is how
   the wait is divided: the chip's counter of shifting a tile in is ours for fill and drain, and the chip has non-matrix
-  cycles for what its host does.
+  cycles, 17 to 32 % of its own, in which its host and its instructions have a part that is not simulated.
 - **One DRAM.** The chip's activations live in a unified buffer of 24 MiB and come and go over PCIe; its DRAM holds
-  weights alone. Here both share one DRAM: whatever of a layer's activations is not kept on chip comes on top of the
-  weights' time. That is what CNN0 pays for: it has fewest weights and most activations.
+  weights alone. Here a network's input and output share the DRAM with the weights, and so would whatever the buffer
+  cannot keep.
 - **Layers one after another.** Here each layer waits for the one before it. So does the chip, whose matrix unit waits
   for explicit synchronization before it reads what a layer has left in the buffer; the paper counts such stalls apart
   (22.8 % of CNN1's cycles, 3.5 % of CNN0's).
