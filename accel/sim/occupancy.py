@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil
 
 from accel.arch.spec import Machine
@@ -43,16 +44,13 @@ def stays(program: Program, machine: Machine, timeline: Timeline) -> list[Stay]:
 
 def occupancy(found: Iterable[Stay], buffer: str) -> list[tuple[int, int]]:
     """(cycle, bytes taken from then on) of one buffer, cycles rising."""
-    changes: defaultdict[int, int] = defaultdict(int)
+    changes = Counter[int]()
     for stay in found:
         if stay.buffer == buffer:
             changes[stay.begin] += stay.size_bytes
             changes[stay.end] -= stay.size_bytes
-    steps, taken = [], 0
-    for cycle in sorted(changes):
-        taken += changes[cycle]
-        steps.append((cycle, taken))
-    return steps
+    cycles = sorted(changes)
+    return list(zip(cycles, accumulate(changes[cycle] for cycle in cycles), strict=True))
 
 
 def peaks_until(steps: Sequence[tuple[int, int]], ends: Sequence[int]) -> list[int]:
@@ -104,18 +102,21 @@ def _tiles(program: Program, timeline: Timeline) -> Iterator[Stay]:
 
 def _kept(program: Program, timeline: Timeline) -> Iterator[Stay]:
     """A tensor that stays is taken from the first Vector that makes some of it to the end of its last reader."""
+    begins: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    for instruction in program.instructions:
+        layer, index = instruction.layer, instruction.index
+        if isinstance(instruction, Vector) and instruction.stays:
+            begins[layer] = min(begins.get(layer, timeline.begin[index]), timeline.begin[index])
+        if isinstance(instruction, Compute | Vector):
+            end = timeline.consumed[index] if isinstance(instruction, Compute) else timeline.done[index]
+            if isinstance(instruction, Compute) or instruction.operands:
+                ends[layer] = max(ends.get(layer, 0), end)
     for name, kept in program.residency.kept.items():
-        if name != kept.tensor:
-            continue
-        makers, readers = [], []
-        for instruction in program.instructions:
-            op = program.layers[instruction.layer].op
-            if isinstance(instruction, Vector) and op.write.tensor == name:
-                makers.append(timeline.begin[instruction.index])
-            if isinstance(instruction, Compute | Vector) and instruction.layer == kept.last:
-                ends = timeline.consumed if isinstance(instruction, Compute) else timeline.done
-                readers.append(ends[instruction.index])
-        yield Stay("activation", kept.first, name, kept.offset, kept.size_bytes, min(makers), max(readers))
+        if name == kept.tensor:
+            yield Stay(
+                "activation", kept.first, name, kept.offset, kept.size_bytes, begins[kept.first], ends[kept.last]
+            )
 
 
 def _sums(program: Program, machine: Machine, timeline: Timeline) -> Iterator[Stay]:
