@@ -14,6 +14,7 @@ from accel.arch.spec import Machine
 from accel.rtl.design import design_of
 from accel.rtl.emit import emit
 from accel.rtl.icarus import bench_sources
+from accel.rtl.simulated import simulated
 from accel.rtl.stimulus import Stimulus, Tile, stimulus_of
 from tests.graph.models import binary_network
 from tests.machines import DATAFLOWS, machine
@@ -51,6 +52,20 @@ def work(arch: Machine) -> Stimulus:
 @pytest.mark.parametrize("multiplier", ["xnor", "parallel"])
 def test_idle_pes_and_bubbles_count_nothing(dataflow: str, multiplier: str) -> None:
     assert differences(work(binary(dataflow, multiplier))) == set()
+
+
+@needs_iverilog
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("overflow", ["wrap", "saturate"])
+def test_sums_of_more_products_than_fit(dataflow: str, overflow: str) -> None:
+    """300 times +1 in 8 bits, in the PE or behind the array."""
+    arch = binary(dataflow)
+    pe = arch.pe.model_copy(update={"accumulator_bits": 8, "partial_sum_bits": 8, "overflow": overflow})
+    ones = np.ones((300, 2), np.int8)
+    tile = Tile(((ones, ones),), True, 0, 20, 20)
+    stimulus = stimulus_of(design_of(arch.model_copy(update={"pe": pe}), dataflow, accumulator_rows=64), [tile])
+    assert simulated(stimulus).overflows > 0
+    assert differences(stimulus) == set()
 
 
 FAULTS = (
