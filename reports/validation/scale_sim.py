@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from networks import ConvShape, conv_shapes, gallery, options
 from page import HERE, Page, publish, table
+from peer import in_new_process
 
 sys.path.insert(0, str(HERE.parents[1]))
 
@@ -32,12 +32,35 @@ TIMED = ("ws", 32, 32)
 ROOMY_BYTES = 64 << 20
 """A buffer that takes any layer whole."""
 CONFIG = """\
-[general] run_name = run [architecture_presets] ArrayHeight = {rows} ArrayWidth = {columns} IfmapSramSzkB = 1024
-FilterSramSzkB = 1024 OfmapSramSzkB = 1024 IfmapOffset = 0 FilterOffset = 10000000 OfmapOffset = 20000000 Dataflow =
-{dataflow} Bandwidth = 10 ReadRequestBuffer = 64 WriteRequestBuffer = 64 [layout] IfmapCustomLayout = False
-IfmapSRAMBankBandwidth = 10 IfmapSRAMBankNum = 10 IfmapSRAMBankPort = 2 FilterCustomLayout = False
-FilterSRAMBankBandwidth = 10 FilterSRAMBankNum = 10 FilterSRAMBankPort = 2 [sparsity] SparsitySupport = false
-[run_presets] InterfaceBandwidth: CALC UseRamulatorTrace: False
+[general]
+run_name = run
+[architecture_presets]
+ArrayHeight = {rows}
+ArrayWidth = {columns}
+IfmapSramSzkB = 1024
+FilterSramSzkB = 1024
+OfmapSramSzkB = 1024
+IfmapOffset = 0
+FilterOffset = 10000000
+OfmapOffset = 20000000
+Dataflow = {dataflow}
+Bandwidth = 10
+ReadRequestBuffer = 64
+WriteRequestBuffer = 64
+[layout]
+IfmapCustomLayout = False
+IfmapSRAMBankBandwidth = 10
+IfmapSRAMBankNum = 10
+IfmapSRAMBankPort = 2
+FilterCustomLayout = False
+FilterSRAMBankBandwidth = 10
+FilterSRAMBankNum = 10
+FilterSRAMBankPort = 2
+[sparsity]
+SparsitySupport = false
+[run_presets]
+InterfaceBandwidth: CALC
+UseRamulatorTrace: False
 """
 
 
@@ -77,9 +100,7 @@ def scale_sim(dataflow: str, rows: int, columns: int, shapes: list[ConvShape]) -
         every if (dataflow, rows, columns) == TIMED else [list(shape) for shape in dict.fromkeys(map(tuple, every))]
     )
     print(f"SCALE-Sim: {dataflow} {rows} x {columns}, {len(wanted)} layers", file=sys.stderr)
-    command = [sys.executable, __file__, "--one", json.dumps([dataflow, rows, columns, wanted])]
-    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    found = json.loads(run.stdout.splitlines()[-1])
+    found = in_new_process(__file__, [dataflow, rows, columns, wanted])
     by_shape = {tuple(shape): cycles for shape, cycles in zip(wanted, found["cycles"], strict=True)}
     return {**found, "layers_run": len(wanted), "cycles": [by_shape[tuple(shape)] for shape in every]}
 

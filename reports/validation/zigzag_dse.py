@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from networks import ConvShape, conv_shapes, gallery_file, options
 from page import HERE, Page, percent, publish, table
+from peer import in_new_process
 from runs import on_array
 
 import accel
@@ -81,11 +81,9 @@ def _zigzag_layer(estimate: Any) -> dict[str, Any]:
 
 def zigzag_in_new_process(kept: bool) -> dict[str, Any]:
     """``run_zigzag``, with a memory peak of its own."""
+    print("ZigZag", "with" if kept else "without", "tensors on chip", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--one", json.dumps([folder, kept])]
-        print("ZigZag", "with" if kept else "without", "tensors on chip", file=sys.stderr)
-        run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return json.loads(run.stdout.splitlines()[-1])
+        return in_new_process(__file__, [folder, kept])
 
 
 def at_their_prices(layer: LayerResult) -> list[float]:
