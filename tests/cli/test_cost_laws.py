@@ -27,8 +27,8 @@ def test_without_a_machine_and_with_one_that_has_not_these_widths(accel) -> None
     wide = accel("cost-laws", "digits-resnet8", "--arch", "edge-32x32", "--weights", 16)
     assert wide.code == 0
     assert wide.err == (
-        "note: no cycles on edge-32x32: stem_quant, stage1.conv1_quant, stage1.conv2_quant and 7 more have int16 weights, "
-        "and the processing elements take int8\n"
+        "note: no cycles on edge-32x32: stem_quant, stage1.conv1_quant, stage1.conv2_quant and 7 more have int16 "
+        "weights, and the processing elements take int8\n"
     )
 
 
