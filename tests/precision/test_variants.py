@@ -204,7 +204,7 @@ def test_a_machine_s_units_judge() -> None:
 
 
 def test_a_study_has_every_layer_operand_and_width() -> None:
-    arch = machine(8, 8, buffers=(4096, 8192, 8192))
+    arch = machine(8, 8, buffers=(4096, 8192, 8192), bandwidth="1 B/cycle")
     found = study(FloatSubject("digits", FLOAT, IMAGES[:4], "images", LABELS[:4], arch), [4, 2])
     assert len(found.rows) == len(found.layers) * 2 * 2
     assert (found.base_bits, found.images, found.machine, found.notes) == (8, 4, arch.name, ())
@@ -233,7 +233,7 @@ def test_widths_for_which_the_requantizer_has_no_scales_are_left_out_and_named()
     assert len(found.notes) == len(left_out)
     for layer, operand, bits in left_out:
         (note,) = (
-            note for note in found.notes if note.startswith(f"{operand} of {bits} bits in {layer} are left out: ")
+            note for note in found.notes if note.startswith(f"{layer}: {operand} of {bits} bits are left out: ")
         )
         assert "and shift_half_up takes those from about 1.1e-19 to 1" in note
     text = io.StringIO()
