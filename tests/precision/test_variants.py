@@ -232,9 +232,7 @@ def test_widths_for_which_the_requantizer_has_no_scales_are_left_out_and_named()
     assert found.requantizer == "shift_half_up"
     assert len(found.notes) == len(left_out)
     for layer, operand, bits in left_out:
-        (note,) = (
-            note for note in found.notes if note.startswith(f"{layer}: {operand} of {bits} bits are left out: ")
-        )
+        (note,) = (note for note in found.notes if note.startswith(f"{layer}: {operand} of {bits} bits are left out: "))
         assert "and shift_half_up takes those from about 1.1e-19 to 1" in note
     text = io.StringIO()
     Console(file=text, width=150).print(sensitivity_tables(found, 150))
