@@ -89,7 +89,7 @@ def page(rows: list[dict[str, Any]]) -> Page:
     )
     result = (
         f"{min(ratios):.2f} to {max(ratios):.2f} times the frames of NVDLA's sheet on seven machines without Winograd; "
-        f"{min(convolutions):.2f} to {max(convolutions):.2f} times if residual additions are fused"
+        f"{min(convolutions):.2f} to {max(convolutions):.2f} times for its convolutions alone"
     )
     return Page("nvdla", "NVDLA's ResNet-50 table", result, text, {"rows": rows})
 

@@ -31,7 +31,8 @@ the page states: nothing is fitted to a row. Deviations are therefore results to
 
 Networks are made under `build/networks` when they are first needed, or taken from `--networks FOLDER`, which holds
 them as `accel networks make resnet50 --out FOLDER/resnet50` leaves them. Two pages run another tool, which comes with
-an extra of its own: `pip install -e '.[scale-sim]'` and `pip install -e '.[zigzag]'`.
+an extra of its own: `pip install -e '.[scale-sim]'` and `pip install -e '.[zigzag]'`; with `--keep` they take its part
+from the last record.
 """
 
 
