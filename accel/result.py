@@ -37,6 +37,38 @@ class Cycles:
 
 
 @dataclass(frozen=True, slots=True)
+class CriticalPath:
+    """A layer's cycles once more, along the chain of what its end waited for: to end sooner, this must be quicker.
+
+    Where DRAM and array work side by side, ``Cycles`` names the array, and this the one that was waited for.
+    """
+
+    compute: int = 0
+    """Streaming operands through the array."""
+    fill_drain: int = 0
+    """First and last waves, operands that travel in before they stay, results that shift out."""
+    vector: int = 0
+    bandwidth: int = 0
+    """The DRAM moved data at its peak, or a device's pins were busy most of the time."""
+    latency: int = 0
+    """All data had been asked for and were on their way, or the DRAM waited: for rows, or for requests, of which there
+    may be too few in flight (``dram.outstanding``)."""
+    width: int = 0
+    """A buffer's port was narrower than what came or went."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCycles:
+    """Cycles in which each unit was at work, whichever layer it worked for."""
+
+    array: int = 0
+    """Streaming operands, with the gaps between the folds of a tile."""
+    vector: int = 0
+    dma: int = 0
+    """Asking for data and moving them; not waiting for the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class Actions:
     """What the hardware did, counted; the cost model multiplies these by energies."""
 
@@ -183,6 +215,9 @@ class LayerResult:
     energy: Energy
     peak: BufferBytes = BufferBytes()
     """The most of each buffer that was taken at a time, while the layer ran."""
+    critical: CriticalPath = CriticalPath()
+    busy: UnitCycles = UnitCycles()
+    """What each unit did while the layer ran: next layers' weights are fetched ahead."""
     accumulator: AccumulatorUse | None = None
     activity: Activity | None = None
     error: NumericError | None = None
@@ -229,6 +264,9 @@ class Result:
     macs_per_cycle: float
     """That all PEs together make of the operands, among the layers', of which they make most."""
     dram_bytes_per_cycle: float
+    """Peak."""
+    dram_sustained_bytes_per_cycle: float
+    """What its outstanding requests keep up, at most the peak."""
     buffers: BufferBytes
     """Capacity."""
     layers: tuple[LayerResult, ...]

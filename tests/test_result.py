@@ -28,7 +28,7 @@ def one_layer() -> Result:
     exact = NumericError(math.inf, 1.0, 0.0, 0.0)
     layers = (layer, dataclasses.replace(layer, error=exact))
     steps = {"weight": ((0, 16), (30, 0))}
-    return Result("n", "m", "simulation", 2, 1e9, 100, 100.0, 8.0, BufferBytes(1, 2, 3), layers, occupancy=steps)
+    return Result("n", "m", "simulation", 2, 1e9, 100, 100.0, 8.0, 6.0, BufferBytes(1, 2, 3), layers, occupancy=steps)
 
 
 def test_json_is_standard_and_reads_back() -> None:

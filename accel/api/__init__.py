@@ -7,7 +7,7 @@ from accel.api.hardware import emit_rtl, synthesize
 from accel.api.network import Network, load_network
 from accel.api.progress import Progress
 from accel.api.quantizing import allocate, quantize, sensitivity
-from accel.api.simulation import Simulation, estimate, lowered, simulate, verify
+from accel.api.simulation import Simulation, bottleneck, estimate, lowered, simulate, verify
 from accel.arch.load import load_arch
 from accel.precision.what_if import Widths
 from accel.precision.widths import parse_widths
@@ -24,6 +24,7 @@ __all__ = [
     "Widths",
     "accumulators",
     "allocate",
+    "bottleneck",
     "cost_laws",
     "emit_rtl",
     "estimate",

@@ -13,6 +13,7 @@ from accel.api.batches import Batches
 from accel.api.network import Network, images_and_labels
 from accel.api.progress import Progress, named, one_of
 from accel.arch.spec import Machine
+from accel.bottlenecks import study as find_bottlenecks
 from accel.graph.float_reference import FloatNetwork
 from accel.graph.rebase import from_file
 from accel.inputs import image_batches, input_images
@@ -26,6 +27,7 @@ from accel.rtl.toolchain import find_verilator
 from accel.rtl.waves import WaveRecorder, Waves
 from accel.rtl.witness import compile_hardware, witness
 from accel.sim.simulate import Simulator, run_clock
+from accel.studies.bottleneck import Bottleneck
 from accel.verification import Verification
 from accel.witnessing import verify_program
 
@@ -53,6 +55,19 @@ def estimate(network: Network, arch: Machine) -> Result:
     """
     program = compile_graph(fit_to_machine(network.graph, arch), arch)
     return result_of(network.name, network.graph.batch, arch, program, run_clock(program, arch), None)
+
+
+def bottleneck(network: Network, arch: Machine, progress: Progress | None = None) -> Bottleneck:
+    """What bounds each layer, how busy each unit is, and what more of each resource would bring.
+
+    Every machine with twice as much of one thing (or half the latency) gets a mapping and an estimate of its own.
+
+    Raises
+    ------
+    AccelError
+        As for ``estimate``; what is wrong with one of the other machines is part of the record.
+    """
+    return find_bottlenecks(network.name, network.graph, arch, progress)
 
 
 def lowered(network: Network, arch: Machine) -> dict[str, str]:

@@ -39,11 +39,20 @@ def parse_machine(text: str, filename: str) -> Machine:
 
 def dump_machine(machine: Machine) -> str:
     """YAML text that ``parse_machine`` reads back to an equal machine."""
+    return _text(machine.to_file())
+
+
+def machine_of(keys: dict[str, Any], filename: str) -> Machine:
+    """The machine of a file with these keys and values, such as ``Machine.to_file`` makes, checked like one."""
+    return parse_machine(_text(keys), filename)
+
+
+def _text(keys: dict[str, Any]) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.representer.sort_base_mapping_type_on_output = False
     stream = io.StringIO()
-    yaml.dump(machine.to_file(), stream)
+    yaml.dump(keys, stream)
     return stream.getvalue()
 
 

@@ -67,7 +67,7 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row for each lay
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Write result.json, layers.csv and plots into this folder."),
+    typer.Option("--out", "-o", help="Write records, tables, a page and plots into this folder."),
 ]
 
 

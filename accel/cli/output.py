@@ -82,6 +82,11 @@ def show_result(
 
         width = open_console().width
         say(layer_table(result, width), energy_table(result, width), totals_table(result))
+    write_folder(result, out, overwrite, outputs)
+
+
+def write_folder(result: Result, out: Path | None, overwrite: bool, outputs: Mapping[str, Any] | None = None) -> None:
+    """Write a result's folder, if one was asked for, and say what is in it."""
     if out is not None:
         from accel.report.folder import write_results
 

@@ -1,4 +1,4 @@
-"""Commands that put a network on a machine: estimate, run, verify, lower."""
+"""Commands that put a network on a machine: estimate, run, verify, bottleneck, lower."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accel.cli.options import Arch, Csv, Input, Json, Net, Out, Overwrite
-from accel.cli.output import check_outputs, compile_kernels, progress_bar, say, show_result
+from accel.cli.output import check_outputs, compile_kernels, progress_bar, say, show_result, write_folder
 from accel.errors import AccelError
 
 if TYPE_CHECKING:
@@ -148,6 +148,36 @@ def verify(
     say(verification.to_json() + "\n" if json else verification_table(verification))
     if not verification.passed:
         raise typer.Exit(1)
+
+
+@commands.command()
+def bottleneck(
+    network: Net,
+    arch: Arch,
+    json: Json = False,
+    out: Out = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show what bounds each layer, how busy each unit is, and what more of each resource would bring.
+
+    Layers that lose most cycles come first. Then the machine with twice the DRAM bandwidth, half its latency, twice
+    each buffer's capacity and width, the rows, the columns, the vector lanes: each mapped and estimated anew. --out
+    writes the estimate's folder, with the roofline and the buffers over time.
+    """
+    from accel import api
+
+    check_outputs(out, overwrite, json, csv=False)
+    net, machine = api.load_network(network), api.load_arch(arch)
+    with progress_bar() as progress:
+        study = api.bottleneck(net, machine, progress)
+    if json:
+        say(study.to_json() + "\n")
+    else:
+        from accel.report.bottleneck import bottleneck_tables
+        from accel.report.console import open_console
+
+        say(bottleneck_tables(study, open_console().width))
+    write_folder(study.result, out, overwrite)
 
 
 @commands.command()

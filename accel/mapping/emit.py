@@ -328,7 +328,9 @@ class _Emitter:
         index, cycles = len(self.instructions), max(work.cycles, ports.slowest[1])
         offset = None if held is None else held.offset
         self.instructions.append(
-            Vector(index, self.layers, waits, offset, operands, accumulator, box, stays, ports, cycles)
+            Vector(
+                index, self.layers, waits, offset, operands, accumulator, box, stays, ports, work.lanes_cycles, cycles
+            )
         )
         if operands:
             self.work.append(index)

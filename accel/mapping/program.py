@@ -118,6 +118,8 @@ class Vector:
     stays: bool
     """The result goes straight to its tensor's place in the activation buffer."""
     ports: PortCycles
+    lanes_cycles: int
+    """What its lanes need; where a buffer port is too narrow, ``cycles`` are more."""
     cycles: int
 
     def __str__(self) -> str:

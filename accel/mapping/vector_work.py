@@ -23,7 +23,10 @@ from accel.numerics.arithmetic import Arithmetic
 class VectorWork:
     """Cycles of one Vector instruction, and its actions by the field names of ``accel.result.Actions``."""
 
+    lanes_cycles: int
+    """Of its lanes."""
     cycles: int
+    """With the port that the operands come through."""
     actions: Counter[str]
 
 
@@ -51,7 +54,7 @@ def vector_work(op: FlowOp, box: Region, tensors: dict[str, Tensor], machine: Ma
     steps += len(op.epilogue)
     actions["vector_requantize"] += outputs * len(op.epilogue)
     lanes_cycles = ceil(outputs / machine.vector.lanes) * steps
-    return VectorWork(max(lanes_cycles, ceil(source_bytes / port.width_bytes_per_cycle)), actions)
+    return VectorWork(lanes_cycles, max(lanes_cycles, ceil(source_bytes / port.width_bytes_per_cycle)), actions)
 
 
 def _steps(op: FlowOp, window: int, arithmetic: Arithmetic) -> tuple[int, dict[str, int]]:

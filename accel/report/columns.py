@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from accel.report.fit import Column
 from accel.report.palette import CAUSES, COMPONENTS, cycles_of, largest_component, picojoules_of
-from accel.report.units import count, decibels, energy, fixed, percent
+from accel.report.units import count, decibels, energy, fixed, percent, size
 from accel.result import LayerResult, Result
+from accel.studies.bottleneck import bound
 
 ABSENT = "-"
+UNITS = {"array": "array", "vector": "vector unit", "dma": "DMA"}
+"""Field of ``UnitCycles`` -> what it is called."""
 _MICROJOULE_PJ = 1e6
 _STALLS = "stall W, A, O: waiting for weights, for activations, to put outputs away"
 
@@ -65,6 +68,25 @@ def toggled_energy_pj(result: Result) -> float | None:
 def layer_columns(result: Result) -> tuple[Column, ...]:
     """Where the cycles went, how busy the array was, the energy, and how good the integers are."""
     return (*_identity(result), *_work(result), *_cycles(result), *_energy(result), *_quality(result))
+
+
+def use_columns(result: Result) -> tuple[Column, ...]:
+    """What bounds each layer, how busy each unit was meanwhile, and how full each buffer at its fullest."""
+    layers, capacity = result.layers, result.buffers
+    columns = [*_identity(result), Column("bound by", tuple(bound(layer) or ABSENT for layer in layers), 0, text=True)]
+    for unit, header in UNITS.items():
+        busy = [getattr(layer.busy, unit) for layer in layers]
+        shares = tuple(_share(cycles, layer.cycles.total) for cycles, layer in zip(busy, layers, strict=True))
+        columns.append(Column(f"{header}\nbusy", shares, rank=2, total=_share(sum(busy), result.latency_cycles)))
+    for name in ("weight", "activation", "accumulator"):
+        peaks, room = [getattr(layer.peak, name) for layer in layers], getattr(capacity, name)
+        cells = tuple(f"{size(peak)} ({percent(peak / room)})" for peak in peaks)
+        columns.append(Column(f"{name} buffer,\nat most", cells, rank=3, total=size(max(peaks, default=0))))
+    return tuple(columns)
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(part / whole) if whole else ABSENT
 
 
 def _identity(result: Result) -> tuple[Column, ...]:

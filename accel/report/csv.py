@@ -1,4 +1,4 @@
-"""Layers as comma-separated values: every field, exact, one row a layer."""
+"""Comma-separated values, exact: layers with every field, and buffers over time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import dataclasses
 import io
 import types
 import typing
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 from accel.result import Cycles, Energy, LayerResult, Result
@@ -28,6 +30,18 @@ def layers_csv(result: Result) -> str:
     writer.writerow(["number", *_names(LayerResult)])
     for number, layer in enumerate(result.layers, start=1):
         writer.writerow([number, *_values(LayerResult, layer)])
+    return text.getvalue()
+
+
+def occupancy_csv(result: Result) -> str:
+    """One row for each change: buffer, cycle, the number of the layer that runs then, bytes taken from then on."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["buffer", "cycle", "layer", "taken_bytes"])
+    ends = list(accumulate(layer.cycles.total for layer in result.layers))
+    for name, steps in result.occupancy.items():
+        for cycle, taken in steps:
+            writer.writerow([name, cycle, min(bisect_right(ends, cycle) + 1, len(ends)), taken])
     return text.getvalue()
 
 

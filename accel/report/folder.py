@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.errors import AccelError
-from accel.report.csv import layers_csv
+from accel.report.csv import layers_csv, occupancy_csv
 from accel.report.html import html_page
 from accel.result import Result
 
 _RECORD = "result.json"
 _PLOTS = "plots"
-_FILES = (_RECORD, "layers.csv", "report.html", "outputs.npz")
+_FILES = (_RECORD, "layers.csv", "occupancy.csv", "report.html", "outputs.npz")
 _PLOT_SUFFIXES = (".png", ".svg")
 _STAGE = ".accel-unfinished-"
 _NAME_ANOTHER = "name a new or an empty folder for the results"
@@ -51,7 +51,9 @@ def check_writable(out: Path, overwrite: bool = False) -> None:
 def write_results(
     result: Result, out: Path, plots: bool = True, arrays: Arrays | None = None, overwrite: bool = False
 ) -> list[Path]:
-    """Write ``result.json``, ``layers.csv``, ``report.html``, plots and output integers into the folder ``out``.
+    """Write a result's record, its rows, its page, plots and output integers into the folder ``out``.
+
+    That is ``result.json``, ``layers.csv``, ``occupancy.csv``, ``report.html``, ``plots/`` and ``outputs.npz``.
 
     The files are made in a folder of their own first and moved when all are there. A run that fails or is stopped
     leaves ``out`` as it was.
@@ -97,6 +99,8 @@ def _fill(folder: Path, result: Result, plots: bool, arrays: Arrays) -> None:
     if arrays:
         _write_arrays(folder / "outputs.npz", arrays)
     (folder / "layers.csv").write_text(layers_csv(result), encoding="utf-8")
+    if result.occupancy:
+        (folder / "occupancy.csv").write_text(occupancy_csv(result), encoding="utf-8")
     (folder / "report.html").write_text(html_page(result, drawings), encoding="utf-8")
     (folder / _RECORD).write_text(result.to_json() + "\n", encoding="utf-8")
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from accel.report.columns import energy_columns, layer_columns, title
+from accel.report.columns import energy_columns, layer_columns, title, use_columns
 from accel.report.fit import Column
 from accel.report.totals import totals_rows
 from accel.result import Result
@@ -46,9 +46,11 @@ def html_page(result: Result, drawings: Mapping[str, str] | None = None) -> str:
         *(_image(name, drawing) for name, drawing in (drawings or {}).items()),
         "<h2>Layers</h2>",
         _table(layer_columns(result)),
+        "<h2>Units and buffers</h2>",
+        _table(use_columns(result)),
         "<h2>Energy in µJ</h2>",
         _table(energy_columns(result)),
-        f"<footer>accel {escape(result.accel_version)}. Exact numbers are in result.json and layers.csv.</footer>",
+        f"<footer>accel {escape(result.accel_version)}. Exact numbers are in result.json and the CSV files.</footer>",
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"

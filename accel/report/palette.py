@@ -52,6 +52,17 @@ COMPONENTS = (
 """Where energy goes, in the order of ``Energy``."""
 
 
+BOUNDS = {
+    "compute": BLUE,
+    "fill and drain": SKY,
+    "vector unit": GREEN,
+    "DRAM bandwidth": DARK_GREY,
+    "DRAM latency": PURPLE,
+    "buffer width": ORANGE,
+}
+"""What may bound a layer, as ``accel.studies.bottleneck.BOUNDS`` has it -> colour."""
+
+
 def cycles_of(cycles: Cycles, cause: Part) -> int:
     """The cycles that one of ``CAUSES`` took."""
     return int(getattr(cycles, cause.field))

@@ -1,4 +1,4 @@
-"""A result's figures as files: cycles, energy, error, roofline; PNG to look at, SVG to print.
+"""A result's figures as files: cycles, energy, error, occupancy, roofline; PNG to look at, SVG to print.
 
 Everything is drawn through matplotlib's object interface: no pyplot, no window, no backend chosen for the caller,
 and none of the caller's style. The same result gives the same bytes.
@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 
 from accel.report.bars import cycles_figure, drawn_layers, energy_figure, error_figure
 from accel.report.roofline import roofline_figure
+from accel.report.timeline import occupancy_figure
 from accel.result import Result
 
 FIGURES: dict[str, Callable[[Result], Figure | None]] = {
     "cycles": cycles_figure,
     "energy": energy_figure,
     "error": error_figure,
+    "occupancy": occupancy_figure,
     "roofline": roofline_figure,
 }
 """File stem -> figure; None where the result has nothing to draw."""

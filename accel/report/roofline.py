@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,15 @@ from matplotlib.ticker import EngFormatter
 
 from accel.report.bars import drawn_layers, figure_names, subject
 from accel.report.labels import Box, place_labels
-from accel.report.palette import BLUE, DARK_GREY, GREEN
+from accel.report.palette import BOUNDS, DARK_GREY
 from accel.report.units import quantity
-from accel.result import LayerResult, Result
+from accel.result import Result
+from accel.studies.bottleneck import OPERATIONS_PER_MAC, bound, intensity, operations
 
 Vector = npt.NDArray[np.float64]
 
-OPERATIONS_PER_MAC = 2
 _NEAR = math.log(1.08)
-"""Layers that differ by less than 8 % in both directions share a point."""
+"""Layers that differ by less than 8 % in both directions share a letter."""
 
 _PLOT_IN = (7.2, 4.8)
 _LEFT_IN, _BOTTOM_IN, _TOP_IN, _RIGHT_IN = 0.75, 0.55, 0.58, 0.9
@@ -40,17 +40,19 @@ _KEY_PT = 6.5
 _LABEL_PT = 8.0
 _PT_PER_IN = 72.0
 _CLEAR_PT = 25.0
-_MARKS = {"array": (BLUE, "o"), "vector": (GREEN, "s")}
+_MARKS = {"array": "o", "vector": "s"}
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A layer, or several that do as well as each other."""
+    """A layer."""
 
-    numbers: tuple[int, ...]
+    number: int
     """As in the tables, from 1."""
     unit: str
     """``array`` or ``vector``."""
+    bound: str
+    """What most of its cycles went to."""
     intensity: float
     """Operations per DRAM byte; infinite without DRAM traffic."""
     rate: float
@@ -58,37 +60,32 @@ class Point:
     cycles: int
 
 
-def operations(layer: LayerResult) -> int:
-    """Two for each MAC on the array; each requantization, addition and comparison of a vector-unit layer is one."""
-    if layer.macs:
-        return OPERATIONS_PER_MAC * layer.macs
-    done = layer.actions
-    return done.vector_requantize + done.vector_add + done.vector_scaled_add + done.vector_compare
+Group = tuple[Point, ...]
+"""Layers that do as well as each other."""
 
 
-def points(result: Result) -> list[Point]:
-    """A point for each group of layers at one place, those of least intensity first."""
+def points(result: Result) -> list[Group]:
+    """A point for each layer, those at one place together, and those of least intensity first."""
     groups: list[list[Point]] = []
     for number, layer in drawn_layers(result):
         if not (done := operations(layer)):
             continue
-        moved_bytes = layer.actions.dram_read_bytes + layer.actions.dram_write_bytes
-        intensity = done / moved_bytes if moved_bytes else math.inf
-        cycles = layer.cycles.total
-        point = Point((number,), "array" if layer.macs else "vector", intensity, done / cycles, cycles)
+        cycles, unit = layer.cycles.total, "array" if layer.macs else "vector"
+        point = Point(number, unit, bound(layer), intensity(layer), done / cycles, cycles)
         near = (group for group in groups if _alike(group[0], point))
         if (group := next(near, None)) is not None:
             group.append(point)
         else:
             groups.append([point])
-    return sorted((_merged(group) for group in groups), key=lambda point: (point.intensity, point.rate))
+    return sorted(map(tuple, groups), key=lambda group: (group[0].intensity, group[0].rate))
 
 
 def roofline_figure(result: Result) -> Figure | None:
     """Operations per cycle over operations per DRAM byte, under the machine's roofs; None where nothing was computed.
 
-    Letters lead from the points to the layers' names. A marker's area is its layers' share of the latency.
-    Layers without DRAM traffic stand at the right edge.
+    A marker's colour is what bounds its layer, its area the layer's share of the latency. Letters lead from the markers
+    to the layers' names. Layers without DRAM traffic stand at the right edge; one whose weights came while an earlier
+    layer ran may stand above the DRAM's roof.
     """
     drawn = points(result)
     if not drawn:
@@ -104,10 +101,10 @@ def roofline_figure(result: Result) -> Figure | None:
     axes.set_xlim(view.left, view.right)
     axes.set_ylim(view.bottom, view.top)
     axes.grid()
-    markers = _markers(drawn, view, result.latency_cycles)
-    roofs = _draw_roofs(axes, result, view, markers)
+    markers = [_markers(group, view, result.latency_cycles) for group in drawn]
+    roofs = _draw_roofs(axes, result, view, [box for boxes in markers for box in boxes])
     _draw_points(axes, drawn, view, markers, roofs)
-    _write_key(axes, key)
+    _write_key(axes, key, {point.bound for group in drawn for point in group})
     axes.set_xlabel("operational intensity: operations per DRAM byte, a MAC being two")
     axes.set_ylabel("operations per cycle")
     seconds = axes.secondary_yaxis("right", functions=(_times(result.clock_hz), _times(1 / result.clock_hz)))
@@ -132,18 +129,19 @@ class _View:
         return across * _PLOT_IN[0] * _PT_PER_IN, up * _PLOT_IN[1] * _PT_PER_IN
 
 
-def _view(result: Result, drawn: Sequence[Point]) -> _View:
+def _view(result: Result, drawn: Sequence[Group]) -> _View:
     roof = OPERATIONS_PER_MAC * result.macs_per_cycle
     ridge = roof / result.dram_bytes_per_cycle
-    intensities = [ridge, *(point.intensity for point in drawn if math.isfinite(point.intensity))]
-    rates = [roof, *(point.rate for point in drawn)]
+    placed = [point for group in drawn for point in group]
+    intensities = [ridge, *(point.intensity for point in placed if math.isfinite(point.intensity))]
+    rates = [roof, *(point.rate for point in placed)]
     return _View(min(intensities) / 2, max(intensities) * 3, min(rates) / 2, max(rates) * 2)
 
 
-def _markers(drawn: Sequence[Point], view: _View, latency_cycles: int) -> list[Box]:
+def _markers(group: Group, view: _View, latency_cycles: int) -> list[Box]:
     """Where the points stand. An area has a floor, so that a quick layer is still seen."""
-    diameters_pt = [math.sqrt(18.0 + 600.0 * point.cycles / latency_cycles) for point in drawn]
-    places = [view.at(min(point.intensity, 0.9 * view.right), point.rate) for point in drawn]
+    diameters_pt = [math.sqrt(18.0 + 600.0 * point.cycles / latency_cycles) for point in group]
+    places = [view.at(min(point.intensity, 0.9 * view.right), point.rate) for point in group]
     return [Box(x, y, diameter, diameter) for (x, y), diameter in zip(places, diameters_pt, strict=True)]
 
 
@@ -153,10 +151,16 @@ def _draw_roofs(axes: Axes, result: Result, view: _View, markers: Sequence[Box])
     bandwidth = result.dram_bytes_per_cycle
     start, ridge = max(view.left, view.bottom / bandwidth), roof / bandwidth
     axes.plot([start, ridge, view.right], [start * bandwidth, roof, roof], color=DARK_GREY, linewidth=1.6, zorder=1)
+    sustained = result.dram_sustained_bytes_per_cycle
+    if sustained < bandwidth:
+        begin = max(view.left, view.bottom / sustained)
+        axes.plot([begin, roof / sustained], [begin * sustained, roof], "--", color=DARK_GREY, linewidth=1.2, zorder=1)
     low, high = np.array(view.at(start, start * bandwidth)), np.array(view.at(ridge, roof))
     right, _ = view.at(view.right, roof)
     array_name = f"array: {result.pe_count:,} PEs, {roof:,.0f} operations per cycle"
     dram_name = f"DRAM: {bandwidth:g} bytes per cycle, {quantity(bandwidth * result.clock_hz, 'B/s')}"
+    if sustained < bandwidth:
+        dram_name += f"; {sustained:.3g} sustained"
     _name_roof(axes, array_name, (right - 3, high[1] + 4), ha="right")
     along = (high - low) / np.hypot(*(high - low))
     middle = _clear_place(low, high, _text_width_pt(dram_name), markers) + _LABEL_PT * np.array([-along[1], along[0]])
@@ -195,25 +199,28 @@ def _text_width_pt(text: str) -> float:
     return 0.55 * _LABEL_PT * len(text)
 
 
-def _draw_points(axes: Axes, drawn: Sequence[Point], view: _View, markers: Sequence[Box], roofs: Sequence[Box]) -> None:
-    for point, box in zip(drawn, markers, strict=True):
-        colour, marker = _MARKS[point.unit]
-        axes.plot(
-            min(point.intensity, 0.9 * view.right),
-            point.rate,
-            marker,
-            color=colour,
-            markersize=box.width,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            alpha=0.75,
-            zorder=3,
-        )
+def _draw_points(
+    axes: Axes, drawn: Sequence[Group], view: _View, markers: Sequence[Sequence[Box]], roofs: Sequence[Box]
+) -> None:
+    for group, boxes in zip(drawn, markers, strict=True):
+        for point, box in zip(group, boxes, strict=True):
+            axes.plot(
+                min(point.intensity, 0.9 * view.right),
+                point.rate,
+                _MARKS[point.unit],
+                color=BOUNDS[point.bound],
+                markersize=box.width,
+                markeredgecolor="white",
+                markeredgewidth=0.6,
+                alpha=0.75,
+                zorder=3,
+            )
+    largest = [max(boxes, key=lambda box: box.width) for boxes in markers]
     letters = [_letters(place) for place in range(len(drawn))]
     sizes = [(0.75 * _LABEL_PT * len(text), 1.05 * _LABEL_PT) for text in letters]
     width_pt, height_pt = (_PT_PER_IN * inches for inches in _PLOT_IN)
     field = Box(width_pt / 2, height_pt / 2, width_pt, height_pt)
-    for text, box, label in zip(letters, markers, place_labels(markers, sizes, field, roofs), strict=True):
+    for text, box, label in zip(letters, largest, place_labels(largest, sizes, field, roofs), strict=True):
         far = math.hypot(label.x - box.x, label.y - box.y) > (box.width + label.width) / 2 + 6
         axes.annotate(
             text,
@@ -229,23 +236,28 @@ def _draw_points(axes: Axes, drawn: Sequence[Point], view: _View, markers: Seque
         )
 
 
-def _key(result: Result, drawn: Sequence[Point]) -> list[tuple[str, str, str]]:
-    """Lines of a letter, a number and a name: each point's layers, or of a very deep network its first few."""
-    numbers = [number for point in drawn for number in point.numbers]
+def _key(result: Result, drawn: Sequence[Group]) -> list[tuple[str, str, str]]:
+    """Lines of a letter, a number and a name: each group's layers, or of a very deep network its first few."""
+    numbers = [point.number for group in drawn for point in group]
     names = dict(zip(numbers, figure_names([result.layers[number - 1].name for number in numbers]), strict=True))
     listed_max = len(numbers) if len(numbers) <= _LISTED_ALL else _LISTED_FEW
     lines = []
-    for place, point in enumerate(drawn):
-        of_point = [(str(number), names[number]) for number in point.numbers[:listed_max]]
-        if unlisted := len(point.numbers) - len(of_point):
-            of_point.append(("", f"and {unlisted} more"))
-        lines += [("" if later else _letters(place), *line) for later, line in enumerate(of_point)]
+    for place, group in enumerate(drawn):
+        of_group = [(str(point.number), names[point.number]) for point in group[:listed_max]]
+        if unlisted := len(group) - len(of_group):
+            of_group.append(("", f"and {unlisted} more"))
+        lines += [("" if later else _letters(place), *line) for later, line in enumerate(of_group)]
     return lines
 
 
-def _write_key(axes: Axes, key: Sequence[tuple[str, str, str]]) -> None:
-    """Beside the axes, in columns: first the markers, then the letters."""
-    handles = [Line2D([], [], linestyle="", marker=mark, color=colour) for colour, mark in _MARKS.values()]
+def _write_key(axes: Axes, key: Sequence[tuple[str, str, str]], bounds: set[str]) -> None:
+    """The bounds' colours in the axes; beside them, in columns: first the markers, then the letters."""
+    drawn = [name for name in BOUNDS if name in bounds]
+    colours = [Line2D([], [], linestyle="", marker="o", color=BOUNDS[name]) for name in drawn]
+    axes.add_artist(
+        axes.legend(colours, drawn, title="bound by", title_fontsize=8, alignment="left", loc="lower right")
+    )
+    handles = [Line2D([], [], linestyle="", marker=mark, color=DARK_GREY) for mark in _MARKS.values()]
     axes.legend(
         handles,
         [f"{unit} layers" for unit in _MARKS],
@@ -293,9 +305,3 @@ def _alike(a: Point, b: Point) -> bool:
         return False
     apart = 0.0 if math.isinf(a.intensity) else abs(math.log(a.intensity / b.intensity))
     return max(apart, abs(math.log(a.rate / b.rate))) < _NEAR
-
-
-def _merged(group: Sequence[Point]) -> Point:
-    """One point for a group, at the place of its first."""
-    numbers = tuple(number for point in group for number in point.numbers)
-    return replace(group[0], numbers=numbers, cycles=sum(point.cycles for point in group))

@@ -28,6 +28,7 @@ def totals_rows(result: Result) -> list[Row]:
         ("Efficiency", f"{result.tops_per_w:.3g} TOPS/W" if result.tops_per_w else ABSENT, ""),
         ("DRAM traffic", size(_dram_bytes(result)), _dram(result)),
     ]
+    rows += _dram_device(result)
     if result.area:
         rows.append(("Area", f"{result.area.total_mm2:.3g} mm²", _area_parts(result.area)))
     rows += _numeric_rows(result)
@@ -83,6 +84,18 @@ def _dram(result: Result) -> str:
     used = _dram_bytes(result) / (result.latency_cycles * result.dram_bytes_per_cycle)
     written = size(_dram_bytes(result) - read)
     return f"{size(read)} read, {written} written; {percent(used)} of {result.dram_bytes_per_cycle:g} bytes a cycle"
+
+
+def _dram_device(result: Result) -> list[Row]:
+    """What a device with banks and rows did besides moving bytes; nothing of a DRAM without."""
+    activates, hits, refreshes = (
+        sum(getattr(layer.actions, name) for layer in result.layers)
+        for name in ("dram_activates", "dram_row_hits", "dram_refreshes")
+    )
+    if not activates + hits + refreshes:
+        return []
+    hit = f"{percent(hits / (hits + activates))} of bursts found their row open" if hits + activates else "no burst"
+    return [("DRAM rows", f"{activates:,} activates", f"{hit}; {hits:,} hits, {refreshes:,} refreshes")]
 
 
 def _area_parts(area: Area) -> str:

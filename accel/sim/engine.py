@@ -20,7 +20,7 @@ from accel.arch.timing import ArrayTiming
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
 from accel.sim.banks import Banks, Turn
-from accel.sim.memory_channel import channel_of
+from accel.sim.memory_channel import Limit, channel_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Timeline:
     """When each instruction began and was done; one entry an instruction.
 
     For a Compute, ``begin`` is the cycle in which its first operand enters the array, ``consumed`` the cycle in which
-    the array could take the next tile's, and ``done`` when its last result has left the array.
+    the array could take the next tile's, and ``done`` when its last result has left the array. For the others,
+    ``consumed`` is when their unit could take its next instruction.
     """
 
     begin: list[int]
@@ -36,6 +37,8 @@ class Timeline:
     done: list[int]
     stretch: list[int]
     """Cycles by which a buffer port too narrow for the tile slowed the array down."""
+    limit: dict[int, Limit]
+    """What made each Load and Store no faster."""
     cause: list[int | None]
     """The instruction for whose end each one waited longest; None: for none."""
     released: list[int]
@@ -72,6 +75,7 @@ class _Clock:
             [0] * count,
             [0] * count,
             [0] * count,
+            limit={},
             cause=[None] * count,
             released=[0] * count,
             dram={},
@@ -92,12 +96,15 @@ class _Clock:
                 begin = self._begin(instruction, self.dma)
                 moved = self.channel.serve(instruction, begin)
                 self.dma = moved.free, instruction.index
+                self.timeline.consumed[instruction.index] = moved.free
                 self.timeline.done[instruction.index] = moved.done
+                self.timeline.limit[instruction.index] = moved.limit
             case Compute():
                 self._compute(instruction)
             case Vector():
                 begin = self._begin(instruction, self.vector)
                 self.vector = begin + instruction.cycles, instruction.index
+                self.timeline.consumed[instruction.index] = begin + instruction.cycles
                 self.timeline.done[instruction.index] = begin + instruction.cycles
 
     def _compute(self, instruction: Compute) -> None:

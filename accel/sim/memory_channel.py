@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from accel.arch.spec import Machine
 from accel.mapping.program import Load, Store
+
+Limit = Literal["bandwidth", "latency", "width"]
+"""What a transfer's speed is due to, by the field names of ``accel.result.CriticalPath``."""
 
 
 class Moved(NamedTuple):
@@ -17,6 +20,8 @@ class Moved(NamedTuple):
     """The DMA may begin with the next one."""
     done: int
     """All data are where they were wanted."""
+    limit: Limit
+    """Why the DMA was not free earlier."""
 
 
 class Channel(Protocol):
@@ -42,14 +47,20 @@ class PlainChannel:
 
     def __init__(self, machine: Machine) -> None:
         self.latency_cycles = machine.dram.latency_cycles
-        sustained = machine.dram.sustained_bytes_per_cycle
-        self.rates = {name: min(sustained, width) for name, width in _widths(machine).items()}
+        dram = machine.dram
+        sustained = dram.sustained_bytes_per_cycle
+        limit: Limit = "latency" if sustained < dram.bandwidth_bytes_per_cycle else "bandwidth"
+        self.rates: dict[str, tuple[float, Limit]] = {
+            name: (width, "width") if width < sustained else (sustained, limit)
+            for name, width in _widths(machine).items()
+        }
         self.by_layer: dict[int, Counter[str]] = {}
 
     def serve(self, transfer: Load | Store, begin: int) -> Moved:
         """The DMA goes on when the data are on their way, and they are there a latency later."""
-        free = begin + ceil(transfer.size_bytes / self.rates[_buffer(transfer)])
-        return Moved(free, free + self.latency_cycles)
+        rate, limit = self.rates[_buffer(transfer)]
+        free = begin + ceil(transfer.size_bytes / rate)
+        return Moved(free, free + self.latency_cycles, limit)
 
     def finish(self, cycle: int, layer: int) -> None:
         """Time alone costs nothing here."""
@@ -66,6 +77,7 @@ class DeviceChannel:
         self.dram = Dram(machine.dram.device, machine.dram.outstanding, machine.clock_hz)
         self.burst_bytes = machine.dram.burst_bytes
         self.widths = _widths(machine)
+        self.peak = machine.dram.bandwidth_bytes_per_cycle
         self.by_layer: dict[int, Counter[str]] = {}
         self.before = self.dram.counts
 
@@ -75,7 +87,12 @@ class DeviceChannel:
         served = self.dram.serve_arrays(addresses, sizes, begin, isinstance(transfer, Store))
         through_port = begin + ceil(transfer.size_bytes / self.widths[_buffer(transfer)])
         self._count(transfer.layer)
-        return Moved(max(served.issued_cycle, through_port), max(served.done_cycle, through_port))
+        if through_port > served.issued_cycle:
+            return Moved(through_port, max(served.done_cycle, through_port), "width")
+        # Pins busy most of the time, or mostly waiting: for rows, for turnarounds, for room among the requests.
+        pins_cycles = transfer.size_bytes / self.peak
+        limit: Limit = "bandwidth" if 2 * pins_cycles >= served.issued_cycle - begin else "latency"
+        return Moved(served.issued_cycle, max(served.done_cycle, through_port), limit)
 
     def finish(self, cycle: int, layer: int) -> None:
         """The refreshes that were due since the last transfer."""

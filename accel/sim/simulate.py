@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from accel.arch.spec import Machine
 from accel.mapping.program import Program
-from accel.result import AccumulatorUse, Activity, BufferBytes, Cycles
+from accel.result import AccumulatorUse, Activity, BufferBytes, CriticalPath, Cycles, UnitCycles
 from accel.sim.activity import check_counted
+from accel.sim.busy import busy_units
+from accel.sim.critical import critical_path
 from accel.sim.engine import Timeline, run
 from accel.sim.layer import ArrayLayer
 from accel.sim.ledger import charge
@@ -45,6 +47,10 @@ class Run:
     timeline: Timeline
     cycles: tuple[Cycles, ...]
     """By layer and cause."""
+    critical: tuple[CriticalPath, ...]
+    """By layer, what its end waited for."""
+    busy: tuple[UnitCycles, ...]
+    """By layer, what each unit did while it ran."""
     dram: tuple[Counter[str], ...]
     """By layer, what the DRAM did besides moving bytes."""
     occupancy: dict[str, tuple[tuple[int, int], ...]]
@@ -64,6 +70,8 @@ def run_clock(program: Program, machine: Machine) -> Run:
     return Run(
         timeline,
         cycles,
+        critical_path(program, timeline, ends),
+        busy_units(program, timeline, ends),
         tuple(timeline.dram.get(position, Counter()) for position in range(len(program.layers))),
         steps,
         tuple(BufferBytes(*(peaks[name][position] for name in BUFFERS)) for position in range(len(ends))),

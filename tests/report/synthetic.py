@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from accel.result import (
     AccumulatorUse,
@@ -12,11 +13,13 @@ from accel.result import (
     Activity,
     Area,
     BufferBytes,
+    CriticalPath,
     Cycles,
     Energy,
     LayerResult,
     NumericError,
     Result,
+    UnitCycles,
 )
 
 ROWS = COLUMNS = 32
@@ -78,7 +81,7 @@ def estimate(result: Result) -> Result:
 
 def without_layers(result: Result) -> Result:
     """A result in which nothing ran."""
-    return replace(estimate(result), layers=())
+    return replace(estimate(result), layers=(), occupancy={})
 
 
 def _resnet(blocks: tuple[int, ...], bottleneck: bool) -> list[Shape]:
@@ -113,6 +116,7 @@ def _resnet(blocks: tuple[int, ...], bottleneck: bool) -> list[Shape]:
 
 
 def _result(network: str, shapes: list[Shape]) -> Result:
+    layers = tuple(_layer(shape, depth) for depth, shape in enumerate(shapes))
     return Result(
         network=network,
         machine="edge-32x32",
@@ -122,12 +126,20 @@ def _result(network: str, shapes: list[Shape]) -> Result:
         pe_count=ROWS * COLUMNS,
         macs_per_cycle=ROWS * COLUMNS,
         dram_bytes_per_cycle=DRAM_BYTES_PER_CYCLE,
+        dram_sustained_bytes_per_cycle=DRAM_BYTES_PER_CYCLE,
         buffers=BufferBytes(128 << 10, 256 << 10, 256 << 10),
-        layers=tuple(_layer(shape, depth) for depth, shape in enumerate(shapes)),
+        layers=layers,
         area=Area(0.61, 0.42, 0.84, 0.21, 0.05),
+        occupancy={name: _occupancy(layers, name) for name in ("weight", "activation", "accumulator")},
         output_sha256={"logits": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
         accel_version="0.1.0",
     )
+
+
+def _occupancy(layers: tuple[LayerResult, ...], buffer: str) -> tuple[tuple[int, int], ...]:
+    """Full of a layer's peak from its begin on, and empty at the end."""
+    begins = [0, *accumulate(layer.cycles.total for layer in layers)]
+    return (*zip(begins, (getattr(layer.peak, buffer) for layer in layers), strict=False), (begins[-1], 0))
 
 
 def _layer(shape: Shape, depth: int) -> LayerResult:
@@ -152,6 +164,15 @@ def _layer(shape: Shape, depth: int) -> LayerResult:
         utilization=macs / (ROWS * COLUMNS * cycles.total) if cycles.total else 0.0,
         actions=actions,
         energy=energy,
+        peak=BufferBytes(1 << 10, (depth + 1) << 10, 100) if cycles.total else BufferBytes(),
+        critical=CriticalPath(
+            cycles.compute,
+            cycles.fill_drain,
+            cycles.vector,
+            cycles.stall_weights + cycles.stall_activations,
+            cycles.stall_outputs,
+        ),
+        busy=UnitCycles(cycles.compute, cycles.vector, cycles.total // 2),
         accumulator=_accumulator(fan_in) if unit == "array" else None,
         activity=_activity(actions, energy) if unit == "array" else None,
         error=_error(depth) if unit != "view" else None,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.report.csv import layers_csv
+from accel.report.csv import layers_csv, occupancy_csv
 from accel.result import Actions, Cycles, Energy
 
 from .synthetic import digits, estimate, resnet50, without_layers
@@ -65,8 +65,9 @@ def test_columns_are_the_same_for_every_result():
     names = header.split(",")
     assert len(set(names)) == len(names)
     assert names[:6] == ["number", "name", "op", "unit", "shape", "mapping"]
-    # number and 7 fields; 6 causes, 14 actions, 8 energies and the two sums; 3 + 6 + (8 + 1) + 4 of data.
-    assert len(names) == 8 + 7 + len(dataclasses.fields(Actions)) + 9 + 3 + 3 + 15 + 4
+    # number and 7 fields; 6 causes, actions, 8 energies and the two sums; 3 peaks, 6 of the critical path, 3 units;
+    # 3 + 6 + (8 + 1) + 4 of data.
+    assert len(names) == 8 + 7 + len(dataclasses.fields(Actions)) + 9 + 3 + 6 + 3 + 3 + 15 + 4
 
 
 def test_what_was_not_asked_for_is_empty():
@@ -94,3 +95,23 @@ def test_any_float_survives(value):
     (row,) = read(dataclasses.replace(digits(), layers=(dataclasses.replace(layer, error=error),)))
     assert float(row["error_sqnr_db"]) == value
     assert math.copysign(1, float(row["error_sqnr_db"])) == math.copysign(1, value)
+
+
+def test_buffers_over_time_by_hand():
+    """Layers of 20 and 10 cycles: what happens at 20 is in the second one, at the very end in the last there is."""
+    first, second = digits().layers[:2]
+    layers = (
+        dataclasses.replace(first, cycles=Cycles(compute=20)),
+        dataclasses.replace(second, cycles=Cycles(compute=10)),
+    )
+    steps = {"weight": ((0, 16), (19, 32), (20, 8), (30, 0)), "accumulator": ((5, 1), (25, 0))}
+    result = dataclasses.replace(digits(), layers=layers, occupancy=steps)
+    assert occupancy_csv(result).splitlines() == [
+        "buffer,cycle,layer,taken_bytes",
+        "weight,0,1,16",
+        "weight,19,1,32",
+        "weight,20,2,8",
+        "weight,30,2,0",
+        "accumulator,5,1,1",
+        "accumulator,25,2,0",
+    ]

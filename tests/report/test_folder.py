@@ -23,6 +23,7 @@ OUTPUTS = {
     "/fc/Gemm_output_0": np.arange(-5, 5, dtype=np.int8).reshape(1, 10),
     "file": np.array(7, dtype=np.int64),
 }
+WITHOUT_PLOTS = ["layers.csv", "occupancy.csv", "report.html", "result.json"]
 
 
 def tree(folder):
@@ -58,8 +59,20 @@ def results(written, tmp_path):
 
 
 def test_what_is_written(written):
-    plots = [f"plots/{name}.{kind}" for name in ("cycles", "energy", "error", "roofline") for kind in ("png", "svg")]
-    assert tree(written) == ["layers.csv", "outputs.npz", "plots", *plots, "report.html", "result.json"]
+    plots = [
+        f"plots/{name}.{kind}"
+        for name in ("cycles", "energy", "error", "occupancy", "roofline")
+        for kind in ("png", "svg")
+    ]
+    assert tree(written) == [
+        "layers.csv",
+        "occupancy.csv",
+        "outputs.npz",
+        "plots",
+        *plots,
+        "report.html",
+        "result.json",
+    ]
     assert Result.from_json((written / "result.json").read_text()) == digits()
     assert (written / "layers.csv").read_text() == layers_csv(digits())
     assert list(written.parent.iterdir()) == [written]  # nothing unfinished beside it
@@ -67,7 +80,7 @@ def test_what_is_written(written):
 
 def test_returned_are_the_files(tmp_path):
     files = write_results(estimate(digits()), tmp_path / "r", plots=False)
-    assert files == [tmp_path / "r" / name for name in ("layers.csv", "report.html", "result.json")]
+    assert files == [tmp_path / "r" / name for name in WITHOUT_PLOTS]
     assert all(path.is_file() for path in files)
 
 
@@ -104,7 +117,7 @@ def test_an_empty_folder_is_kept_and_filled(tmp_path, monkeypatch):
     monkeypatch.chdir(out)
     write_results(digits(), Path("."), plots=False)
     assert out.stat().st_ino == inode
-    assert tree(out) == ["layers.csv", "report.html", "result.json"]
+    assert tree(out) == WITHOUT_PLOTS
 
 
 def test_a_link_to_a_folder_is_that_folder(tmp_path):
@@ -112,7 +125,7 @@ def test_a_link_to_a_folder_is_that_folder(tmp_path):
     (tmp_path / "link").symlink_to("real")
     write_results(digits(), tmp_path / "link", plots=False)
     assert (tmp_path / "link").is_symlink()
-    assert tree(tmp_path / "real") == ["layers.csv", "report.html", "result.json"]
+    assert tree(tmp_path / "real") == WITHOUT_PLOTS
 
 
 def test_earlier_results_are_kept_unless_asked(results):
@@ -127,7 +140,7 @@ def test_earlier_results_are_replaced_whole(results):
     """No plot of the earlier run survives beside the later one's record."""
     write_results(estimate(digits()), results, plots=False, overwrite=True)
     assert Result.from_json((results / "result.json").read_text()).kind == "estimate"
-    assert tree(results) == ["layers.csv", "report.html", "result.json"]
+    assert tree(results) == WITHOUT_PLOTS
 
 
 def test_another_file_is_never_lost(results):

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from accel.report.columns import layer_columns
+from accel.report.columns import layer_columns, use_columns
 from accel.report.html import html_page
 from accel.report.totals import totals_rows
 
@@ -46,12 +46,15 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("result", [digits(), resnet50(), estimate(digits()), without_layers(digits())])
 def test_the_page_says_what_the_tables_say(result):
     page = Page(html_page(result))
-    totals, layers, energies = page.tables
+    totals, layers, uses, energies = page.tables
     assert [tuple(row) for row in totals] == totals_rows(result)
     columns = layer_columns(result)
     assert layers[0] == [column.header.replace("\n", " ") for column in columns]
     assert layers[1:-1] == [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
     assert layers[-1] == [column.total for column in columns]
+    columns = use_columns(result)
+    assert uses[0] == [column.header.replace("\n", " ") for column in columns]
+    assert uses[1:-1] == [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
     assert len(energies) == len(result.layers) + 2
 
 

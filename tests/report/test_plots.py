@@ -18,17 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from accel.report.bars import cycles_figure, energy_figure, error_figure
 from accel.report.labels import Box, place_labels
-from accel.report.palette import CAUSES, COMPONENTS
+from accel.report.palette import BOUNDS, CAUSES, COMPONENTS
 from accel.report.plots import save_plots
-from accel.report.roofline import operations, points, roofline_figure
+from accel.report.roofline import points, roofline_figure
+from accel.report.timeline import envelope, occupancy_figure
 from accel.result import Cycles, Energy
+from accel.studies.bottleneck import bound, operations
 
 from .synthetic import digits, estimate, resnet18, resnet50, without_layers
 
-ALL = [f"{name}.{kind}" for name in ("cycles", "energy", "error", "roofline") for kind in ("png", "svg")]
+ALL = [f"{name}.{kind}" for name in ("cycles", "energy", "error", "occupancy", "roofline") for kind in ("png", "svg")]
 
 
 def heights_by_colour(axes):
@@ -129,9 +132,9 @@ def test_operations_and_intensity_by_hand():
     vector = {"macs": 0, "unit": "vector", "actions": adds, "cycles": Cycles(vector=20)}
     result = layers_like(digits(), array, vector)
     assert [operations(layer) for layer in result.layers] == [200, 40]
-    below, above = points(result)
-    assert (above.numbers, above.unit, above.intensity, above.rate, above.cycles) == ((1,), "array", 2.5, 5.0, 40)
-    assert (below.numbers, below.unit, below.intensity, below.rate, below.cycles) == ((2,), "vector", 0.5, 2.0, 20)
+    (below,), (above,) = points(result)
+    assert (above.number, above.unit, above.intensity, above.rate, above.cycles) == (1, "array", 2.5, 5.0, 40)
+    assert (below.number, below.unit, below.intensity, below.rate, below.cycles) == (2, "vector", 0.5, 2.0, 20)
 
 
 def test_layers_at_one_place_share_a_point():
@@ -140,13 +143,14 @@ def test_layers_at_one_place_share_a_point():
     near = dataclasses.replace(layer.cycles, vector=layer.cycles.vector + round(0.05 * total))
     far = dataclasses.replace(layer.cycles, vector=layer.cycles.vector + total)
     drawn = points(layers_like(digits(), {}, {"cycles": near}, {"cycles": far}))
-    assert sorted(point.numbers for point in drawn) == [(1, 2), (3,)]
-    assert sum(point.cycles for point in drawn) == total + near.total + far.total
+    assert sorted(tuple(point.number for point in group) for group in drawn) == [(1, 2), (3,)]
+    assert sum(point.cycles for group in drawn for point in group) == total + near.total + far.total
 
 
 @pytest.mark.parametrize("result", [digits(), resnet18(), resnet50()], ids=["8", "32", "73"])
 def test_roofline_has_every_layer_under_the_roofs(result):
-    numbers = [number for point in points(result) for number in point.numbers]
+    placed = [point for group in points(result) for point in group]
+    numbers = [point.number for point in placed]
     busy = [number for number, layer in enumerate(result.layers, 1) if layer.cycles.total]
     assert sorted(numbers) == busy
     axes = roofline_figure(result).axes[0]
@@ -154,10 +158,14 @@ def test_roofline_has_every_layer_under_the_roofs(result):
     (_, ridge, right), (_, top, flat) = roof.get_data()
     assert top == flat == 2 * 1024
     assert ridge == 2 * 1024 / 16
-    for point in points(result):
+    for point in placed:
         assert point.rate <= min(2 * 1024, 16 * point.intensity)
         low, high = axes.get_xlim()
         assert low < point.intensity < high == right
+    drawn = [line for line in axes.lines if line.get_marker() in ("o", "s")]
+    assert len(drawn) == len(placed)  # a marker each, in its bound's colour
+    assert [line.get_color() for line in drawn] == [BOUNDS[point.bound] for point in placed]
+    assert {point.bound for point in placed} == {bound(result.layers[number - 1]) for number in busy}
     key = {text.get_text() for text in axes.texts}
     assert {str(number) for number in busy} <= key
 
@@ -172,7 +180,7 @@ def test_letters_on_the_roofline_are_apart(result):
         text for text in axes.texts if re.fullmatch("[A-Z]", text.get_text()) and text.get_position()[0] < 7.2 * 72
     ]
     assert len(inside) == len(points(result))
-    boxes = [text.get_window_extent() for text in inside]
+    boxes = [Text.get_window_extent(text) for text in inside]  # without the lines that lead to the markers
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
@@ -180,8 +188,48 @@ def test_layers_without_dram_traffic_stay_in_the_figure(tmp_path):
     layer = digits().layers[0]
     cached = dataclasses.replace(layer.actions, dram_read_bytes=0, dram_write_bytes=0)
     result = layers_like(digits(), {"actions": cached}, {})
-    assert [point.intensity for point in points(result)][-1] == math.inf
+    assert points(result)[-1][0].intensity == math.inf
     roofline_figure(result).savefig(tmp_path / "roofline.png")
+
+
+def test_what_requests_in_flight_sustain_is_a_roof_of_its_own():
+    """4 of 16 bytes a cycle: the dashed roof meets the array's at 2 * 1024 / 4 operations a byte."""
+    axes = roofline_figure(dataclasses.replace(digits(), dram_sustained_bytes_per_cycle=4.0)).axes[0]
+    (dashed,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert (dashed.get_xdata()[-1], dashed.get_ydata()[-1]) == (512, 2048)
+    assert any("4 sustained" in text.get_text() for text in axes.texts)
+    assert not [line for line in roofline_figure(digits()).axes[0].lines if line.get_linestyle() == "--"]
+
+
+def test_buffers_over_time_are_drawn_against_their_capacity():
+    result = digits()
+    panels = occupancy_figure(result).axes
+    for axes, name in zip(panels, ("weight", "activation", "accumulator"), strict=True):
+        (capacity,) = [line for line in axes.lines if len(set(line.get_ydata())) == 1 and line.get_ydata()[0] > 1]
+        assert capacity.get_ydata()[0] == getattr(result.buffers, name)
+        most, least = (area.get_paths()[0].vertices[:, 1].max() for area in axes.collections)
+        assert most == least == max(taken for _, taken in result.occupancy[name])
+    assert "at most 8.00 KiB taken (3.1%)" in panels[1].get_title("left")  # eight layers, 1 KiB more each; of 256
+    assert occupancy_figure(dataclasses.replace(result, occupancy={})) is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 99)), max_size=40), st.integers(1, 50))
+def test_an_envelope_holds_every_step_between_its_borders(gaps, slots):
+    steps, cycle = [], 0
+    for gap, taken in gaps:
+        cycle += gap
+        steps.append((cycle, taken))
+    end = cycle + 5
+    borders, least, most = envelope(steps, end, slots)
+    assert borders[0] == 0
+    assert borders[-1] == end
+    assert len(least) == len(most) == len(borders) - 1
+    for at in range(end):
+        taken = next((amount for begin, amount in reversed(steps) if begin <= at), 0)
+        place = np.searchsorted(borders, at, side="right") - 1
+        assert least[place] <= taken <= most[place]
+    if len(steps) < slots:
+        assert np.array_equal(least, most)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +252,8 @@ def test_no_figure_without_data(tmp_path):
     assert [path.name for path in save_plots(free, tmp_path / "free")] == [
         "cycles.png",
         "cycles.svg",
+        "occupancy.png",
+        "occupancy.svg",
         "roofline.png",
         "roofline.svg",
     ]

@@ -1,0 +1,56 @@
+"""What holds a network up on a machine, and what more of each resource would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from accel.arch.more import Variant, variants
+from accel.arch.spec import Machine
+from accel.errors import AccelError
+from accel.graph.ir import Graph
+from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.records import result_of
+from accel.result import Result
+from accel.sim.simulate import run_clock
+from accel.studies.bottleneck import Bottleneck, More
+
+
+def study(
+    name: str, graph: Graph, machine: Machine, progress: Callable[[str, int, int], None] | None = None
+) -> Bottleneck:
+    """Estimate the network on the machine, and on each machine with more of one resource, mapped anew.
+
+    Raises
+    ------
+    AccelError
+        The network does not run on ``machine``. That it does not on one of the others is part of the record.
+    """
+    report = progress or (lambda text, done, total: None)
+    tried = list(variants(machine))
+    report("as it is", 0, len(tried) + 1)
+    # No variant changes the widths of operands or the requantizer, which is what a graph is fitted to.
+    fitted = fit_to_machine(graph, machine)
+    here = _estimate(name, fitted, machine)
+    more = []
+    for done, variant in enumerate(tried, 1):
+        report(f"more {variant.resource}", done, len(tried) + 1)
+        more.append(_more(name, fitted, variant))
+    return Bottleneck(here, tuple(more))
+
+
+def _estimate(name: str, graph: Graph, machine: Machine) -> Result:
+    program = compile_graph(graph, machine)
+    return result_of(name, graph.batch, machine, program, run_clock(program, machine), None)
+
+
+def _more(name: str, graph: Graph, variant: Variant) -> More:
+    problem = variant.problem
+    if variant.machine is not None:
+        try:
+            result = _estimate(name, graph, variant.machine)
+        except AccelError as error:
+            problem = error.what
+        else:
+            area = None if result.area is None else result.area.total_mm2
+            return More(variant.resource, variant.change, result.latency_cycles, result.energy_pj, area)
+    return More(variant.resource, variant.change, None, None, None, problem)
