@@ -7,6 +7,7 @@ inputs: end to end hides where it began.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,12 @@ def _in_order(tiles: Sequence[Sequence[Range]], turns: Sequence[Pass]) -> Folds:
 
 
 def verify_program(
-    name: str, file_graph: Graph, machine: Machine, batch: Array, progress: Progress | None = None
+    name: str,
+    file_graph: Graph,
+    machine: Machine,
+    batch: Array,
+    progress: Progress | None = None,
+    mapping: Path | None = None,
 ) -> Verification:
     """Compare everything with everything on one batch.
 
@@ -74,10 +80,12 @@ def verify_program(
         As loaded; its file is what onnxruntime runs.
     batch
         The network's input as the file has it.
+    mapping
+        A file of mappings; None: they are chosen.
     """
     report = progress or (lambda text, done, total: None)
     graph = fit_to_machine(file_graph, machine)
-    program = compile_graph(graph, machine)
+    program = compile_graph(graph, machine, mapping)
     source = graph.inputs[0]
     inputs = {source: from_file(graph.tensors[source], batch)}
     report("numpy reference", 0, 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from accel.api.bits import accumulators, cost_laws
 from accel.api.hardware import emit_rtl, synthesize
+from accel.api.mapping import search_mapping
 from accel.api.network import Network, load_network
 from accel.api.progress import Progress
 from accel.api.quantizing import allocate, quantize, sensitivity
@@ -33,6 +34,7 @@ __all__ = [
     "lowered",
     "parse_widths",
     "quantize",
+    "search_mapping",
     "sensitivity",
     "simulate",
     "synthesize",

@@ -45,15 +45,20 @@ class Simulation:
     """What was assumed: where the input came from, say."""
 
 
-def estimate(network: Network, arch: Machine) -> Result:
+def estimate(network: Network, arch: Machine, mapping: Path | None = None) -> Result:
     """Cycles and energy by layer, without tensor data; the cycles are those of ``simulate``.
+
+    Parameters
+    ----------
+    mapping
+        A file of mappings, as ``search_mapping`` writes it; None: they are chosen.
 
     Raises
     ------
     AccelError
         The network does not fit the machine: which layer, what, and by how much.
     """
-    program = compile_graph(fit_to_machine(network.graph, arch), arch)
+    program = compile_graph(fit_to_machine(network.graph, arch), arch, mapping)
     return result_of(network.name, network.graph.batch, arch, program, run_clock(program, arch), None)
 
 
@@ -70,13 +75,13 @@ def bottleneck(network: Network, arch: Machine, progress: Progress | None = None
     return find_bottlenecks(network.name, network.graph, arch, progress)
 
 
-def lowered(network: Network, arch: Machine) -> dict[str, str]:
+def lowered(network: Network, arch: Machine, mapping: Path | None = None) -> dict[str, str]:
     """What a network becomes on its way to a machine, as text: graph, flow, mapping, program."""
     graph = fit_to_machine(network.graph, arch)
-    program = compile_graph(graph, arch)
+    program = compile_graph(graph, arch, mapping)
     choices = [f"  {layer.op.name}: {layer.mapping or 'view'}" for layer in program.layers]
-    mapping = "\n".join([f"mapping {network.name} on {arch.name}", *choices])
-    return {"graph": str(graph), "flow": str(program.flow), "mapping": mapping, "program": str(program)}
+    mappings = "\n".join([f"mapping {network.name} on {arch.name}", *choices])
+    return {"graph": str(graph), "flow": str(program.flow), "mapping": mappings, "program": str(program)}
 
 
 def simulate(
@@ -89,6 +94,7 @@ def simulate(
     activity: bool = False,
     progress: Progress | None = None,
     waves: Waves | None = None,
+    mapping: Path | None = None,
 ) -> Simulation:
     """Simulate with data, register by register.
 
@@ -109,6 +115,8 @@ def simulate(
         Told what is being done.
     waves
         Write the array's registers in one layer, cycle by cycle, as a waveform; of the first batch.
+    mapping
+        As for ``estimate``.
 
     Returns
     -------
@@ -119,7 +127,7 @@ def simulate(
     data, truth, notes = images_and_labels(network, inputs, labels, images)
     if inputs is None:
         float_model = float_model or network.float_path
-    simulator = Simulator(compile_graph(graph, arch), arch)
+    simulator = Simulator(compile_graph(graph, arch, mapping), arch)
     recorder = None if waves is None else WaveRecorder(simulator, waves)
     job = Batches(graph, simulator, None if float_model is None else FloatNetwork(float_model, graph))
     batches = image_batches(graph, data)
@@ -143,6 +151,7 @@ def verify(
     progress: Progress | None = None,
     rtl: bool = False,
     layers: str | None = None,
+    mapping: Path | None = None,
 ) -> Verification:
     """Compare simulator, numpy reference and onnxruntime on one batch, tensor by tensor.
 
@@ -154,6 +163,8 @@ def verify(
         Replay the array's work on the machine's RTL as well: every sum, every requantized integer, every cycle.
     layers
         Of the RTL: only these, by number or name with commas between, as ``mapping.select`` has it.
+    mapping
+        As for ``estimate``.
 
     Raises
     ------
@@ -163,14 +174,14 @@ def verify(
     data, _ = input_images(network.graph, inputs, network.images)
     batch = image_batches(network.graph, data)[0]
     if not rtl:
-        return verify_program(network.name, network.graph, arch, batch, progress)
+        return verify_program(network.name, network.graph, arch, batch, progress, mapping)
     # What can fail for want of a tool fails before the long work.
     report = progress or (lambda text, done, total: None)
     graph = fit_to_machine(network.graph, arch)
-    program = compile_graph(graph, arch)
+    program = compile_graph(graph, arch, mapping)
     positions = array_layers(program) if layers is None else select_array_layers(program, layers)
     hardware = compile_hardware(program, arch, positions, report)
-    verification = verify_program(network.name, network.graph, arch, batch, progress)
+    verification = verify_program(network.name, network.graph, arch, batch, progress, mapping)
     source = graph.inputs[0]
     simulator = Simulator(program, arch)
     checks = witness(program, simulator, hardware, {source: from_file(graph.tensors[source], batch)}, positions, report)

@@ -37,7 +37,7 @@ def check(document: Document, model: type[Model], context: Mapping[str, Any]) ->
         misspelt = {path for detail in details if (path := _meant(model, detail)) is not None}
         problems += [_problem(document, model, detail) for detail in details if detail["loc"] not in misspelt]
     if problems:
-        raise _first(document.filename, sorted(problems))
+        raise first_problem(document.filename, problems)
     assert result is not None
     return result
 
@@ -48,8 +48,9 @@ def nearest(word: str, legal: Iterable[str]) -> str:
     return f"did you mean '{close}'?" if close else ""
 
 
-def _first(filename: str, problems: list[Problem]) -> AccelError:
-    first, more = problems[0], len(problems) - 1
+def first_problem(filename: str, problems: list[Problem]) -> AccelError:
+    """The first of a file's problems by its place, and how many more there are."""
+    first, more = min(problems), len(problems) - 1
     tail = f" (and {more} more in this file)" if more else ""
     what, hint = (first.what, first.hint + tail) if first.hint else (first.what + tail, "")
     return AccelError(what, f"{filename}:{first.line}:{first.column}", hint)

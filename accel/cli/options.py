@@ -95,3 +95,11 @@ Labels = Annotated[Path | None, typer.Option("--labels", help="Class of each ima
 
 
 Images = Annotated[int | None, typer.Option("--images", min=1, help="Take only the first N images.")]
+
+
+MappingFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mapping", "-m", metavar="YAML", help="Map layers as this file says, which 'accel map --out' writes."
+    ),
+]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accel.cli.options import Arch, Csv, Input, Json, Net, Out, Overwrite
+from accel.cli.options import Arch, Csv, Input, Json, MappingFile, Net, Out, Overwrite
 from accel.cli.output import check_outputs, compile_kernels, progress_bar, say, show_result, write_folder
 from accel.errors import AccelError
 
@@ -34,6 +34,7 @@ class Stage(StrEnum):
 def estimate(
     network: Net,
     arch: Arch,
+    mapping: MappingFile = None,
     json: Json = False,
     csv: Csv = False,
     out: Out = None,
@@ -43,7 +44,7 @@ def estimate(
     from accel import api
 
     check_outputs(out, overwrite, json, csv)
-    result = api.estimate(api.load_network(network), api.load_arch(arch))
+    result = api.estimate(api.load_network(network), api.load_arch(arch), mapping)
     show_result(result, json, csv, out, overwrite)
 
 
@@ -52,6 +53,7 @@ def run(
     network: Net,
     arch: Arch,
     input_file: Input = None,
+    mapping: MappingFile = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Class of each image as .npy; gives accuracy.")
     ] = None,
@@ -106,6 +108,7 @@ def run(
             activity=activity,
             progress=progress,
             waves=asked,
+            mapping=mapping,
         )
     if not (json or csv):
         for note in simulation.notes:
@@ -120,6 +123,7 @@ def verify(
     network: Net,
     arch: Arch,
     input_file: Input = None,
+    mapping: MappingFile = None,
     rtl: Annotated[
         bool,
         typer.Option(
@@ -144,7 +148,7 @@ def verify(
     net, machine = api.load_network(network), api.load_arch(arch)
     compile_kernels()
     with progress_bar() as progress:
-        verification = api.verify(net, machine, inputs=input_file, progress=progress, rtl=rtl, layers=layers)
+        verification = api.verify(net, machine, input_file, progress, rtl, layers, mapping)
     say(verification.to_json() + "\n" if json else verification_table(verification))
     if not verification.passed:
         raise typer.Exit(1)
@@ -185,11 +189,12 @@ def lower(
     network: Net,
     arch: Arch,
     stage: Annotated[Stage, typer.Option("--stage", "-s", help="Which form to print.")] = Stage.ALL,
+    mapping: MappingFile = None,
 ) -> None:
     """Print what a network becomes on its way to a machine: graph, flow, mapping, program."""
     from accel import api
 
-    texts = api.lowered(api.load_network(network), api.load_arch(arch))
+    texts = api.lowered(api.load_network(network), api.load_arch(arch), mapping)
     say(*(f"{text}\n" for name, text in texts.items() if stage in (Stage.ALL, name)))
 
 

@@ -61,8 +61,9 @@ def array_actions(
         for block in blocks(tile, groups_at_once):
             counts.update(_operand_stays(machine, dataflow, block, stored, step))
         if groups_at_once > 1:
-            weights = tile.groups * tile.channels * tile.depth
+            weights, activations = (tile.groups * tile.depth * across for across in (tile.channels, tile.pixels))
             counts["weight_buffer_read_bytes"] = _size_bytes(weights, stored.weight)
+            counts["activation_buffer_read_bytes"] = _size_bytes(activations, stored.activation)
     sums = tile.groups * tile.pixels * tile.channels
     along_k = 1 if dataflow == "output_stationary" else parts(tile.depth, machine.array.rows * step.products)
     adds = sums * along_k

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from accel.arch.spec import Machine
 from accel.errors import AccelError, listed
 from accel.flow.lower import lower
 from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.rebase import rebase_activations
 from accel.mapping.emit import emit
+from accel.mapping.file import load_mappings
 from accel.mapping.program import Program
 from accel.mapping.residency import plan_residency
 from accel.mapping.scales import check_scales
@@ -41,11 +44,23 @@ def fit_to_machine(graph: Graph, machine: Machine) -> Graph:
     return fitted
 
 
-def compile_graph(graph: Graph, machine: Machine) -> Program:
-    """Lower, map and emit a graph that ``fit_to_machine`` has prepared."""
+def compile_graph(graph: Graph, machine: Machine, mapping: Path | None = None) -> Program:
+    """Lower, map and emit a graph that ``fit_to_machine`` has prepared.
+
+    Parameters
+    ----------
+    mapping
+        A file of mappings; None: they are chosen.
+
+    Raises
+    ------
+    AccelError
+        A layer that fits no mapping, or a file that does not fit network and machine.
+    """
     flow = lower(graph)
     residency = plan_residency(flow, machine)
-    return emit(flow, machine, choose(flow, machine, residency), residency)
+    chosen = choose(flow, machine, residency) if mapping is None else load_mappings(mapping, flow, machine, residency)
+    return emit(flow, machine, chosen, residency)
 
 
 def _problems(graph: Graph, node: Node, machine: Machine) -> list[str]:

@@ -23,16 +23,13 @@ from accel.mapping.mapping import (
     tile_ranges,
     vector_tiles,
 )
+from accel.mapping.parameters import parameter_bytes
 from accel.mapping.program import Compute, Instruction, Layer, Load, PortCycles, Program, Store, Vector
 from accel.mapping.residency import Residency, nothing_stays
 from accel.mapping.ring import Held, Ring
-from accel.mapping.thresholds import levels
 from accel.mapping.vector_work import vector_work
 from accel.result import Actions
 
-BIAS_BYTES = 4
-PARAMETER_BYTES = 8
-"""Per output channel: a 32-bit bias and a 32-bit multiplier."""
 TILES_AHEAD = 2
 """How many tiles before their own one operands are asked for: one under way, the next one's there."""
 
@@ -190,7 +187,7 @@ class _Emitter:
         name = f"{op.name}.weight"
         place = self.weight_places.get(key)
         if place is None:
-            parameters = tile.groups * tile.channels * self._parameter_bytes(op) if last else 0
+            parameters = tile.groups * tile.channels * parameter_bytes(op, self.machine) if last else 0
             place = self.weight_places[key] = self.layout.add(name, content + parameters)
         self.actions["weight_buffer_write_bytes"] += content
         box = (tile.g, tile.n, tile.k)
@@ -217,11 +214,6 @@ class _Emitter:
             Load(index, self.layers, waits, buffer, held.offset, held.size_bytes, part, tensor, box, runs, size)
         )
         return index
-
-    def _parameter_bytes(self, op: FlowOp) -> int:
-        """Per output channel: a bias and a multiplier, or a bias and thresholds as wide as the accumulators."""
-        steps = levels(op.node)
-        return BIAS_BYTES + ceil(steps * self.machine.pe.accumulator_bits / 8) if steps else PARAMETER_BYTES
 
     def _some_on_chip(self, op: FlowOp) -> bool:
         return any(read.tensor in self.residency.kept for read in op.reads)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import ceil, prod
 from typing import Any, Protocol
+
+import numpy as np
 
 from accel.arch.multiplier import Step
 from accel.arch.spec import ArraySpec, Dataflow, Machine
@@ -197,6 +199,22 @@ def parts(size: Size, step: Size) -> Size:
 def tile_ranges(op: FlowOp, tile: ArrayTile) -> dict[str, Range]:
     """The loop ranges whose data a tile touches: all of c, kh, kw, as activations are not cut along k."""
     return op.whole | {"g": tile.g, "b": tile.b, "oh": tile.oh, "ow": tile.ow, "n": tile.n}
+
+
+def cycles_at(rate: float, size_bytes: Size) -> Size:
+    """Whole cycles that so many bytes take."""
+    quotient = size_bytes / rate
+    return np.ceil(quotient).astype(np.int64) if isinstance(quotient, np.ndarray) else ceil(quotient)
+
+
+def smaller(a: Size, b: Size) -> Size:
+    """``min``, element by element."""
+    return a + (b - a) * (b < a)
+
+
+def larger(a: Size, b: Size) -> Size:
+    """``max``, element by element."""
+    return a + (b - a) * (b > a)
 
 
 def k_tiles(op: FlowOp, mapping: ArrayMapping, rows: int) -> list[list[Range]]:

@@ -11,7 +11,7 @@ from math import ceil, prod
 
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
-from accel.mapping.price import Room, touched
+from accel.mapping.space import Room, touched
 
 _ROWS = 4
 """Rows of outputs whose operands the rest of the buffer must hold at a time, for layers that read other tensors."""
@@ -48,6 +48,13 @@ class Residency:
         """What a layer's tiles have."""
         reads = tuple(read.tensor in self.kept for read in op.reads)
         return Room(self.free_bytes[position], reads, op.write.tensor in self.kept)
+
+    def alone(self, position: int, op: FlowOp) -> Residency:
+        """For a program of that layer alone."""
+        names = {op.write.tensor, *(read.tensor for read in op.reads)}
+        return Residency(
+            {name: kept for name, kept in self.kept.items() if name in names}, (self.free_bytes[position],)
+        )
 
 
 def nothing_stays(flow: Flow, machine: Machine) -> Residency:
@@ -126,5 +133,5 @@ def _least_room(op: FlowOp, flow: Flow, machine: Machine, on_chip: set[str]) -> 
     height, width = ("oh", "ow") if op.on_array else ("h", "w")
     tile = op.sizes | {"b": 1, height: min(_ROWS, op.sizes[height]), width: op.sizes[width]}
     loaded = (read for read in op.reads if read.tensor not in on_chip)
-    size = sum(ceil(prod(touched(read, tile)) * flow.tensors[read.tensor].bits / 8) for read in loaded)
+    size: int = sum(ceil(prod(touched(read, tile)) * flow.tensors[read.tensor].bits / 8) for read in loaded)
     return size * (2 if machine.buffers.activation.double_buffered else 1)

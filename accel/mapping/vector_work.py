@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import ceil
 
 from accel.arch.spec import Machine
 from accel.flow.ir import FlowOp, Region, elements
 from accel.graph.ir import Add, AveragePool, MaxPool, Tensor
+from accel.mapping.mapping import Size, cycles_at, larger, parts
 from accel.mapping.thresholds import levels
 from accel.numerics.arithmetic import Arithmetic
 
@@ -23,38 +23,44 @@ from accel.numerics.arithmetic import Arithmetic
 class VectorWork:
     """Cycles of one Vector instruction, and its actions by the field names of ``accel.result.Actions``."""
 
-    lanes_cycles: int
+    lanes_cycles: Size
     """Of its lanes."""
-    cycles: int
+    cycles: Size
     """With the port that the operands come through."""
     actions: Counter[str]
 
 
 def vector_work(op: FlowOp, box: Region, tensors: dict[str, Tensor], machine: Machine) -> VectorWork:
     """Count the work for ``box`` of the op's output."""
-    outputs = elements(box)
+    return work_on(op, elements(box), tensors, machine)
+
+
+def work_on(op: FlowOp, outputs: Size, tensors: dict[str, Tensor], machine: Machine) -> VectorWork:
+    """Count the work for so many of the op's outputs; where they are an array, for each of its tiles."""
     buffers = machine.buffers
     actions: Counter[str] = Counter()
     if op.on_array:
         steps = 1
-        source_bytes = ceil(outputs * machine.pe.accumulator_bits / 8)
+        source_bytes = parts(outputs * machine.pe.accumulator_bits, 8)
         actions["accumulator_buffer_read_bytes"] = source_bytes
         actions["vector_add"] = outputs
         actions["vector_compare"] = outputs * levels(op.node)
-        actions["vector_requantize"] = 0 if actions["vector_compare"] else outputs
+        actions["vector_requantize"] = 0 if levels(op.node) else outputs
         port = buffers.accumulator
     else:
         window = op.sizes.get("kh", 1) * op.sizes.get("kw", 1)
         steps, counts = _steps(op, window, machine.vector.arithmetic)
-        source_bytes = ceil(outputs * window * sum(tensors[read.tensor].bits for read in op.reads) / 8)
+        source_bytes = parts(outputs * window * sum(tensors[read.tensor].bits for read in op.reads), 8)
         actions["activation_buffer_read_bytes"] = source_bytes
         for name, count in counts.items():
             actions[name] = outputs * count
         port = buffers.activation
     steps += len(op.epilogue)
-    actions["vector_requantize"] += outputs * len(op.epilogue)
-    lanes_cycles = ceil(outputs / machine.vector.lanes) * steps
-    return VectorWork(lanes_cycles, max(lanes_cycles, ceil(source_bytes / port.width_bytes_per_cycle)), actions)
+    # No "+=": an array would change the outputs themselves.
+    actions["vector_requantize"] = actions["vector_requantize"] + outputs * len(op.epilogue)
+    lanes_cycles = parts(outputs, machine.vector.lanes) * steps
+    port_cycles = cycles_at(port.width_bytes_per_cycle, source_bytes)
+    return VectorWork(lanes_cycles, larger(lanes_cycles, port_cycles), actions)
 
 
 def _steps(op: FlowOp, window: int, arithmetic: Arithmetic) -> tuple[int, dict[str, int]]:

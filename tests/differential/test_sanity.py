@@ -17,9 +17,9 @@ from accel.flow.ir import elements
 from accel.flow.lower import lower
 from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
-from accel.mapping.price import ArrayPrices, Room
 from accel.mapping.program import Compute, Load, Program, Store, Vector
-from accel.mapping.search import _array_tiles
+from accel.mapping.search import candidates, products_of
+from accel.mapping.space import Room, coarse
 from accel.records import result_of
 from accel.sim import layer as layer_module
 from accel.sim.engine import run
@@ -154,14 +154,9 @@ def least_cycles(net: Builder, arch: Machine) -> int:
     """Of all mappings in the space that fit."""
     flow = lower(net.graph())
     (op,) = flow.ops
-    prices = ArrayPrices(op, flow, arch)
-    cycles = []
-    for tile in _array_tiles(op, arch, prices.step.products):
-        footprint = prices.footprint(*tile)
-        if not footprint.excess(arch, Room.whole(op, arch)):
-            for _, mapping in prices.mappings(tile, footprint):
-                cycles.append(max(run(emit(flow, arch, [mapping]), arch).done))
-    return min(cycles)
+    found = candidates(op, flow, arch, Room.whole(op, arch), coarse(op, arch, products_of(op, flow, arch)))
+    mappings = [found.mapping(index) for index in range(len(found))]
+    return min(max(run(emit(flow, arch, [mapping]), arch).done) for mapping in mappings)
 
 
 @settings(max_examples=10)

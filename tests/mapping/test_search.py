@@ -14,8 +14,8 @@ from accel.flow.ir import Flow, FlowOp
 from accel.flow.lower import lower
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, VectorMapping, array_tiles, vector_tiles
-from accel.mapping.price import ArrayPrices, Room, VectorPrices
-from accel.mapping.search import _array_tiles, choose
+from accel.mapping.search import choose
+from accel.mapping.space import Room, balanced, coarse, footprint, loop_sizes
 from accel.numerics.qtype import QType
 from accel.sim.engine import run
 from tests.machines import DATAFLOWS, machine
@@ -52,24 +52,25 @@ def any_array_mapping(op: FlowOp, dataflow: str, rng: np.random.Generator) -> Ar
 
 @pytest.mark.parametrize("fields", MACHINES.values(), ids=MACHINES)
 def test_no_random_mapping_is_much_better(fields) -> None:
-    """On average within 5 % of the best of eight random ones of few tiles, and never three tenths away."""
+    """On average within 5 % of the best of eight random ones of few tiles, and never a quarter away."""
     rng = np.random.default_rng(0)
     ratios = []
     for flow in layers().values():
         (op,) = flow.ops
         for dataflow in DATAFLOWS if op.on_array else DATAFLOWS[:1]:
             arch = machine(dataflow=dataflow, **fields)
+            room = Room.whole(op, arch)
             others: list[ArrayMapping | VectorMapping] = []
             while len(others) < 8:
                 if op.on_array:
                     mapping = any_array_mapping(op, dataflow, rng)
                     tile = (mapping.g, mapping.b, mapping.oh, mapping.ow, mapping.n, mapping.k)
-                    fits = not ArrayPrices(op, flow, arch).footprint(*tile).excess(arch, Room.whole(op, arch))
+                    fits = not footprint(op, flow, arch, room, tile).excess(arch, room)
                     count = len(list(array_tiles(op, mapping)))
                 else:
                     steps = tuple(int(rng.integers(1, op.sizes[name] + 1)) for name in "bchw")
                     mapping = VectorMapping(*steps)
-                    fits = not VectorPrices(op, flow, arch).footprint(*steps).excess(arch, Room.whole(op, arch))
+                    fits = not footprint(op, flow, arch, room, steps).excess(arch, room)
                     count = len(list(vector_tiles(op, mapping)))
                 if fits and count < 150:
                     others.append(mapping)
@@ -77,7 +78,7 @@ def test_no_random_mapping_is_much_better(fields) -> None:
                 max(run(emit(flow, arch, [mapping]), arch).done) for mapping in (*choose(flow, arch), *others)
             )
             ratios.append(mine / min(theirs))
-    assert max(ratios) < 1.3
+    assert max(ratios) < 1.25
     assert mean(ratios) < 1.05
 
 
@@ -122,16 +123,15 @@ def test_footprints_by_hand() -> None:
     net = Builder(weight_qtype=QType(5, signed=True))
     net.conv(net.input(2, 16, 13, 6), 32, strides=(2, 1), groups=8)
     flow = lower(net.graph())
-    prices = ArrayPrices(flow.ops[0], flow, machine(accumulator_bits=20))
-    footprint = prices.footprint(3, 2, 3, 5, 4, 7)
-    assert footprint.weight == ceil(3 * 4 * 7 * 5 / 8)
-    assert footprint.activation == 2 * 3 * 2 * 7 * 6
-    assert footprint.accumulator == ceil(3 * 2 * 3 * 5 * 4 * 20 / 8)
-    assert footprint.total == footprint.weight + footprint.activation + footprint.accumulator
+    arch = machine(accumulator_bits=20)
+    found = footprint(flow.ops[0], flow, arch, Room.whole(flow.ops[0], arch), (3, 2, 3, 5, 4, 7))
+    assert found.weight == ceil(3 * 4 * 7 * 5 / 8)
+    assert found.activation == 2 * 3 * 2 * 7 * 6
+    assert found.accumulator == ceil(3 * 2 * 3 * 5 * 4 * 20 / 8)
     pool = Builder()
     pool.max_pool(pool.input(2, 16, 13, 9), (3, 2), (2, 2))
     flow = lower(pool.graph())
-    of_pool = VectorPrices(flow.ops[0], flow, machine()).footprint(2, 5, 3, 4)
+    of_pool = footprint(flow.ops[0], flow, arch, Room.whole(flow.ops[0], arch), (2, 5, 3, 4))
     assert (of_pool.weight, of_pool.activation, of_pool.accumulator) == (0, 2 * 5 * 7 * 8, 2 * 5 * 3 * 4)
 
 
@@ -140,6 +140,27 @@ def test_only_whole_groups_share_a_tile() -> None:
     net = Builder()
     net.conv(net.input(1, 16, 6, 6), 48, groups=4)
     (op,) = lower(net.graph()).ops
-    tiles = list(_array_tiles(op, machine(4, 5), products=1))
-    assert {tile[0] for tile in tiles} == {1, 2, 4}
-    assert all(n == 12 and k == 36 for g, *_, n, k in tiles if g > 1)
+    for tilings in (coarse(op, machine(4, 5), 1), balanced(op, machine(4, 5), 1, 10**6, np.random.default_rng(0))):
+        assert set(tilings[0]) >= {1, 2, 4}
+        assert all(n == 12 and k == 36 for g, *_, n, k in tilings.T.tolist() if g > 1)
+
+
+def test_of_too_many_tilings_so_many_are_drawn() -> None:
+    net = Builder()
+    net.conv(net.input(1, 16, 12, 12), 24)
+    (op,) = lower(net.graph()).ops
+    drawn = [balanced(op, machine(), 1, 50, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert drawn[0].shape == (6, 50)
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] != drawn[2]).any()
+    assert (drawn[0] <= np.array(list(loop_sizes(op).values()))[:, None]).all()
+
+
+def test_where_no_whole_fold_fits_smaller_tiles_do() -> None:
+    """Outputs of 32 bits are wider than the sums of 12: five columns' need 20 B, and a slot holds 8."""
+    net = Builder()
+    y = net.linear(net.input(1, 4), 64)
+    net.tensors[y] = net.tensors[y].__class__(y, (1, 64), None)
+    arch = machine(4, 5, weight="int2", activation="int8", accumulator_bits=12, buffers=(512, 512, 16))
+    (mapping,) = choose(lower(net.graph()), arch)
+    assert mapping.n == 2

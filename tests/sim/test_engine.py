@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.flow.lower import lower
 from accel.mapping.compile import compile_graph
+from accel.mapping.emit import emit
+from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Load, Program, Store, Vector
 from accel.result import Cycles
 from accel.sim.engine import run
@@ -72,7 +75,7 @@ def test_shadow_registers_hide_the_next_fold() -> None:
     """8 folds of 5 rows on a 4x4 array: periods of max(5, 4), not 4 + 5 + 6."""
     net = linear_layer(features=8, inputs=16, rows=5)
     arch = machine(4, 4, buffers=(4096, 4096, 4096))
-    program = compile_graph(net.graph(), arch)
+    program = emit(lower(net.graph()), arch, [ArrayMapping("weight_stationary", 1, 5, 1, 1, 8, 16, "pixels")])
     timeline = run(program, arch)
     computes = [i for i in program.instructions if isinstance(i, Compute)]
     assert sum(c.folds for c in computes) == (16 // 4) * (8 // 4)

@@ -1,0 +1,67 @@
+"""A network's search: kinds of nests once, on any number of processes, never worse than without it."""
+
+from __future__ import annotations
+
+import pytest
+
+from accel.cost.prices import prices_of
+from accel.explore.network import search_network, total
+from accel.explore.objective import OBJECTIVES
+from accel.flow.lower import lower
+from accel.mapping.residency import plan_residency
+from accel.mapping.search import choose
+from tests.machines import machine
+from tests.networks import Builder
+
+
+def twins() -> Builder:
+    """The second and the third convolution have equal loops and types."""
+    net = Builder()
+    x = net.conv(net.input(1, 4, 10, 10), 8)
+    net.conv(net.conv(x, 8), 8)
+    return net
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_no_network_gets_worse(objective) -> None:
+    arch = machine(bandwidth="2 B/cycle", latency="150 cycles")
+    flow = lower(twins().graph())
+    search = search_network(flow, arch, prices_of(arch), objective)
+    assert search.before == choose(flow, arch, plan_residency(flow, arch))
+    assert total(search.figures_after).rank(objective) <= total(search.figures_before).rank(objective)
+
+
+def test_equal_nests_are_searched_once() -> None:
+    arch = machine()
+    flow = lower(twins().graph())
+    told: list[tuple[str, int, int]] = []
+    search = search_network(flow, arch, prices_of(arch), progress=lambda *what: told.append(what))
+    assert search.same_as == (0, 1, 1)
+    assert search.found[1] is search.found[2]
+    assert search.after[1] == search.after[2]
+    assert [(done, in_all) for _, done, in_all in told] == [(1, 2), (2, 2)]
+
+
+def test_processes_find_the_same() -> None:
+    arch = machine(bandwidth="2 B/cycle")
+    flow = lower(twins().graph())
+    alone, together = (
+        search_network(flow, arch, prices_of(arch), effort="full", processes=processes) for processes in (1, 2)
+    )
+    assert alone.after == together.after
+    assert alone.found == together.found
+    assert alone.figures_after == together.figures_after
+
+
+def test_what_a_kind_loses_in_the_network_is_taken_back() -> None:
+    """A long latency: what is best for a layer alone need not be behind another one."""
+    arch = machine(latency="200 cycles", bandwidth="64 B/cycle")
+    net = Builder()
+    x = net.input(1, 4, 6, 6)
+    for _ in range(3):
+        x = net.conv(x, 4)
+    net.linear(net.flatten(x), 10)
+    flow = lower(net.graph())
+    search = search_network(flow, arch, prices_of(arch), effort="full")
+    before, after = total(search.figures_before).cycles, total(search.figures_after).cycles
+    assert after < before or search.after == search.before
