@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from accel.arch.spec import Machine
 from accel.arch.units import Quantity
 
-_UNIT_OF_KEY = {"rows": "PEs", "columns": "PEs", "lanes": "elements/cycle"}
+_UNIT_OF_KEY = {"array.rows": "PEs", "array.columns": "PEs", "vector.lanes": "elements/cycle"}
 _UNIT_OF_ENDING = {"_cycles": "cycles", "_bits": "bits", "_pj": "pJ", "_mw": "mW"}
 
 
@@ -69,7 +69,7 @@ def _rows(spec: BaseModel, section: str) -> Iterator[FieldRow]:
         if isinstance(value, BaseModel):
             parts.append((key, value))
             continue
-        text, unit = _with_unit(name, field, written[key])
+        text, unit = _with_unit(f"{section}.{name}", field, written[key])
         yield FieldRow(section, key, text, unit, _default(field, spec), field.description or "")
     for key, part in parts:
         yield from _rows(part, f"{section}.{key}".removeprefix("."))
