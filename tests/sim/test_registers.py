@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.arch.multiplier import in_array
 from accel.arch.timing import ArrayTiming
 from accel.sim.array import compute_tile, moving_layout
 from accel.sim.registers import FoldOperands, FoldPlan, Measures, SteppedLayer, Values
@@ -34,11 +35,12 @@ class Folded:
 
 
 def measures(case: Case) -> Measures:
-    moving, other = case.activation, case.weight
+    moving, other = in_array(case.activation), in_array(case.weight)
     if case.dataflow == "input_stationary":
         moving, other = other, moving
     timing = ArrayTiming.of(case.array, case.dataflow)
-    return Measures(case.array, timing, moving, other, case.sums.partial_sum_bits, case.sums.overflow)
+    product_bits = moving.bits + other.bits
+    return Measures(case.array, timing, moving, other, product_bits, case.sums.partial_sum_bits, case.sums.overflow)
 
 
 def folded(case: Case) -> Folded:
