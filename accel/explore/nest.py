@@ -32,7 +32,7 @@ LARGE = 300_000
 """Of larger spaces of equal parts, so many tilings are drawn."""
 MOST_TILES = 1_000
 """Mappings of more tiles are left out."""
-BUDGET: dict[Effort, int] = {"quick": 20_000, "full": 100_000}
+BUDGET: dict[Effort, int] = {"quick": 10_000, "full": 30_000}
 """Instructions to time for one nest, whatever it takes to tell that there is nothing better."""
 
 

@@ -92,6 +92,11 @@ def search(op: FlowOp, flow: Flow, arch: Machine, objective: str = "cycles", see
     )
 
 
+@pytest.fixture(autouse=True)
+def _to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(nest.BUDGET, "full", 10**6)
+
+
 @pytest.mark.parametrize("name", layers())
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_small_spaces_are_searched_whole(name, objective) -> None:
