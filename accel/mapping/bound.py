@@ -181,6 +181,7 @@ class ArrayBounds:
             content_bytes,
             dram_bytes,
             cycles,
+            cycles,
             transfer_cycles(machine, rate, whole_bursts(first, machine)),
             least,
             0,

@@ -47,6 +47,8 @@ class Loads:
     content_bytes: Any
     dram_bytes: Any
     cycles: Any
+    expected_cycles: Any
+    """No bound: as if pieces of different pixels never shared a burst."""
     first_cycles: Any
     """Of the first tile alone."""
     least_bytes: Any
@@ -85,6 +87,8 @@ class Loads:
         apart = (c.least == channels) & (bits * channels * (width - w.largest) >= burst)
         bursts = np.where(apart, b.total * h.total * w.pieces, bursts)
         dram_bytes = np.maximum(bursts * machine.dram.burst_bytes, content)
+        cut_off = (c.least < channels) & (bits * channels >= burst)
+        expected = np.where(cut_off, b.total * h.total * w.total * c.pieces, bursts) * machine.dram.burst_bytes
         first = whole_bursts(parts(prod(side.first for side in sides) * bits, 8), machine)
         least = parts(prod(side.least for side in sides) * bits, 8)
         rate = rate_of(machine, machine.buffers.activation)
@@ -95,6 +99,7 @@ class Loads:
             content,
             dram_bytes,
             transfer_cycles(machine, rate, dram_bytes),
+            transfer_cycles(machine, rate, np.maximum(expected, dram_bytes)),
             transfer_cycles(machine, rate, first),
             least,
             large_tiles,

@@ -54,7 +54,9 @@ class VectorBounds:
             bounds.append(tiles * latency + loading + ends.vector_cycles)
         cycles = np.maximum.reduce(np.broadcast_arrays(*bounds))
         # As transfers are asked for about two tiles ahead, and wait behind others that are not ready.
-        queue = tiles * machine.dram.latency_cycles + loading + ends.vector_cycles + ends.store_cycles
-        busiest = [ends.vector_cycles, *bounds[2:], parts(queue, slots(buffers.activation))]
+        expected = sum(load.expected_cycles for load in fetched)
+        queue = tiles * machine.dram.latency_cycles + expected + ends.vector_cycles + ends.store_cycles
+        moving = expected + ends.store_cycles
+        busiest = [ends.vector_cycles, moving, *bounds[2:], parts(queue, slots(buffers.activation))]
         alone = np.maximum.reduce(np.broadcast_arrays(*busiest))
         return Bounds(cycles, alone + first + ends.last_cycles, actions)

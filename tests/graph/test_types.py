@@ -165,7 +165,7 @@ def test_traffic_is_packed_by_bit_width(tmp_path: Path, monkeypatch: pytest.Monk
     for bits in (4, 8, 16):
         name = f"int{bits}"
         network = api.load_network(typed_network(tmp_path / f"{name}.onnx", name, name))
-        small = machine(weight=name, activation=name, accumulator_bits=48, buffers=(1 << 16,) * 3)
+        small = machine(4, 6, weight=name, activation=name, accumulator_bits=48, buffers=(1 << 16,) * 3)
         bytewise = small.model_copy(update={"dram": small.dram.model_copy(update={"burst_bytes": 1})})
         layers = {layer.name: layer.actions for layer in api.estimate(network, bytewise).layers}
         tensor = 2 * 6 * 12 * 12 * bits // 8
