@@ -33,12 +33,12 @@ class Ring:
     def __init__(self, capacity_bytes: int, double_buffered: bool) -> None:
         self.capacity_bytes = capacity_bytes
         self.double_buffered = double_buffered
-        self.held: list[Held] = []
+        self.held: dict[Hashable, Held] = {}
         self.next_offset = 0
 
     def limit(self, capacity_bytes: int) -> None:
         """Forget everything, and use only so many bytes from now on."""
-        self.capacity_bytes, self.held, self.next_offset = capacity_bytes, [], 0
+        self.capacity_bytes, self.held, self.next_offset = capacity_bytes, {}, 0
 
     def room_for(self, size_bytes: int) -> None:
         """So many bytes of tiles follow that are read again and again: keep them in one stretch, if they fit."""
@@ -47,7 +47,7 @@ class Ring:
 
     def find(self, key: Hashable) -> Held | None:
         """The tile, if it is still there."""
-        return next((tile for tile in self.held if tile.key == key), None)
+        return self.held.get(key)
 
     def claim(self, key: Hashable, size_bytes: int) -> tuple[Held, tuple[int, ...]]:
         """A place for a tile, and the readers that must have let go of it before."""
@@ -57,9 +57,11 @@ class Ring:
         tile = Held(key, self.next_offset, size_bytes)
         in_the_way = [
             other
-            for other in self.held
+            for other in self.held.values()
             if not self.double_buffered or (other.offset < tile.end and tile.offset < other.end)
         ]
-        self.held = [*(other for other in self.held if other not in in_the_way), tile]
+        for other in in_the_way:
+            del self.held[other.key]
+        self.held[key] = tile
         self.next_offset = tile.end
         return tile, tuple(sorted({reader for other in in_the_way for reader in other.readers}))

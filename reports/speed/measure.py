@@ -36,7 +36,7 @@ def measure_network(folder: Path, arch: str) -> dict[str, object]:
     from accel.graph.onnx import load_network
     from accel.graph.rebase import from_file
     from accel.mapping.compile import compile_graph, fit_to_machine
-    from accel.sim.simulate import Simulator, estimate_cycles
+    from accel.sim.simulate import Simulator, run_clock
 
     machine = load_arch(arch)
     path, pixels = folder / "int8.onnx", np.load(folder / "input.npy")
@@ -46,11 +46,11 @@ def measure_network(folder: Path, arch: str) -> dict[str, object]:
         simulator = Simulator(compile_graph(graph, machine), machine)
         source = graph.inputs[0]
         run = simulator.run({source: from_file(graph.tensors[source], pixels)})
-        return run.pe_cycles_stepped, sum(cycles.total for cycles in simulator.cycles)
+        return run.pe_cycles_stepped, sum(cycles.total for cycles in simulator.clock.cycles)
 
     def estimate() -> None:
         program = compile_graph(fit_to_machine(load_network(path), machine), machine)
-        estimate_cycles(program, machine)
+        run_clock(program, machine)
 
     stepped, cycles = simulate()  # compiles the kernels, or loads them from the cache
     before = resource.getrusage(resource.RUSAGE_SELF)
