@@ -26,9 +26,6 @@ class Place:
     address: int
     size_bytes: int
 
-    def __str__(self) -> str:
-        return f"{self.address:#010x} {self.size_bytes} B"
-
 
 @dataclass(frozen=True, slots=True)
 class Runs:

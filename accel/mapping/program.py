@@ -178,17 +178,35 @@ class Program:
     """What stays on chip between layers."""
 
     def __str__(self) -> str:
-        lines = [f"program {self.flow.name} on {self.machine}"]
-        lines += [f"  dram {place} {name}" for name, place in self.places.items()]
-        lines += [f"  stays {place}" for name, place in self.residency.kept.items() if name == place.tensor]
+        """Where everything lies, then layer by layer the instructions; layers have their numbers in the tables."""
+        lines = [f"program {self.flow.name} on {self.machine}", *_in_dram(self.places), *_on_chip(self.residency)]
         layer = -1
         for instruction in self.instructions:
             if instruction.layer != layer:
                 layer = instruction.layer
-                lines.append(f"  layer {layer} {self.layers[layer].op.name}: {self.layers[layer].mapping}")
+                lines.append(f"  layer {layer + 1} {self.layers[layer].op.name}: {self.layers[layer].mapping}")
             waits = ",".join(map(str, instruction.waits))
             lines.append(f"    {instruction.index:5d} {instruction}{f'  after {waits}' if waits else ''}")
         return "\n".join(lines)
+
+
+def _in_dram(places: dict[str, Place]) -> list[str]:
+    width = max((len(str(place.size_bytes)) for place in places.values()), default=0)
+    rows = [f"    {place.address:#010x}  {place.size_bytes:{width}d}  {name}" for name, place in places.items()]
+    return ["  in DRAM: address, bytes, tensor or weights of a layer", *rows]
+
+
+def _on_chip(residency: Residency) -> list[str]:
+    """By the layer that makes it; its views lie where it lies."""
+    kept = [place for name, place in residency.kept.items() if name == place.tensor]
+    if not kept:
+        return ["  on chip between layers: nothing"]
+    width = max(len(str(place.offset + place.size_bytes)) for place in kept)
+    rows = []
+    for place in sorted(kept, key=lambda place: (place.first, place.offset)):
+        layers = f"{place.first + 1}-{place.last + 1}"
+        rows.append(f"    {place.offset:{width}d}  {place.size_bytes:{width}d}  {layers:>7}  {place.tensor}")
+    return ["  on chip between layers: offset in the activation buffer, bytes, layers from maker to last reader", *rows]
 
 
 def _operands(offset: int | None) -> str:

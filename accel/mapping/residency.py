@@ -29,11 +29,6 @@ class Kept:
     last: int
     """Position of the last one that reads it."""
 
-    def __str__(self) -> str:
-        return (
-            f"{self.tensor} activation[{self.offset}:{self.offset + self.size_bytes}] layers {self.first}..{self.last}"
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Residency:

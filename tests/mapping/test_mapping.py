@@ -177,5 +177,33 @@ def test_programs_print_one_line_an_instruction() -> None:
     lines = str(program).splitlines()
     headings = sum(layer.mapping is not None for layer in program.layers)
     places = len(program.places) + sum(name == kept.tensor for name, kept in program.residency.kept.items())
-    assert len(lines) == 1 + places + headings + len(program.instructions)
-    assert lines[2 + places].split()[:5] == ["0", "load", "weight[0]", "<-", "conv0.weight[0:1,"]
+    assert len(lines) == 3 + places + headings + len(program.instructions)
+    assert lines[4 + places].split()[:5] == ["0", "load", "weight[0]", "<-", "conv0.weight[0:1,"]
+
+
+def test_programs_say_where_everything_lies() -> None:
+    """Two layers of 4 -> 4: input, output, and 4 x 4 weights with 8 B of parameters for each of 4 channels, in bursts
+    of 16 B; what is between them, 4 B, lies at the end of the activation buffer's 1 KiB from layer 1 to layer 2.
+    """
+    net = Builder()
+    net.linear(net.linear(net.input(1, 4), 4), 4)
+    first, second = (node.name for node in net.nodes)
+    lines = str(compile_graph(net.graph(), machine(4, 4))).splitlines()
+    assert lines[1:8] == [
+        "  in DRAM: address, bytes, tensor or weights of a layer",
+        "    0x00000000   4  x",
+        f"    0x00000010   4  {net.nodes[1].output}",
+        f"    0x00000020  48  {first}.weight",
+        f"    0x00000050  48  {second}.weight",
+        "  on chip between layers: offset in the activation buffer, bytes, layers from maker to last reader",
+        f"    1020     4      1-2  {net.nodes[0].output}",
+    ]
+    assert lines[8].startswith(f"  layer 1 {first}: ws ")
+    nothing = str(compile_graph(linear_alone().graph(), machine(4, 4)))
+    assert "  on chip between layers: nothing" in nothing.splitlines()
+
+
+def linear_alone() -> Builder:
+    net = Builder()
+    net.linear(net.input(1, 4), 4)
+    return net
