@@ -101,7 +101,10 @@ def test_the_record() -> None:
     for layer in data["layers"]:
         assert sum(layer["critical"].values()) == sum(layer["cycles"].values()) == layer["latency_cycles"]
         assert layer["bound"] in BOUNDS.values()
-        assert all(0 <= share <= 1 for share in layer["busy"].values())
+        busy = found.result.layers[layer["number"] - 1].busy
+        assert layer["busy"] == {
+            unit: getattr(busy, unit) / layer["latency_cycles"] for unit in ("array", "vector", "dma")
+        }
     for more, entry in zip(found.more, data["more"], strict=True):
         assert entry["speedup"] == found.speedup(more)
         assert entry["resource"] == more.resource
@@ -121,6 +124,19 @@ def test_what_cannot_be_says_why() -> None:
     impossible = next(more for more in found.more if more.problem)
     assert (impossible.cycles, impossible.energy_pj, impossible.area_mm2) == (None, None, None)
     assert found.speedup(impossible) is None
+
+
+def test_a_network_that_does_not_run_with_more_says_why() -> None:
+    """One output pixel reads 3 x 3 x 64 activations, 576 bytes: they fit 1 KiB, and not a half of it."""
+    net = Builder()
+    net.conv(net.input(1, 64, 8, 8), 4)
+    found = {more.resource: more for more in studied(net, double_buffered=False).more}
+    halved = found["activation buffer double buffered"]
+    assert (halved.cycles, halved.problem) == (
+        None,
+        "the smallest tile needs 576 bytes in the activation buffer, and a half of it holds 512 (64 too few) "
+        "on machine test-4x5",
+    )
 
 
 def test_a_network_that_does_not_run_on_the_machine_is_refused() -> None:

@@ -74,21 +74,25 @@ def test_a_layer_is_bound_by_most_of_its_path(path, name) -> None:
 
 
 def test_how_units_and_buffers_were_used_by_hand() -> None:
-    """40 cycles: the array 30, the vector unit none, DMA all; 64 of 128 KiB of weights, 256 of 256, nothing."""
-    result = one_layer(
+    """40 cycles: the array 30, the vector unit none, DMA all; 64 of 128 KiB of weights, 256 of 256, nothing. Then 60
+    cycles of the vector unit alone.
+    """
+    used = one_layer(
         cycles=Cycles(compute=30, stall_weights=10),
         critical=CriticalPath(bandwidth=40),
         busy=UnitCycles(30, 0, 40),
         peak=BufferBytes(64 << 10, 256 << 10, 0),
     )
+    idle = one_layer(cycles=Cycles(vector=60), critical=CriticalPath(vector=60), busy=UnitCycles(vector=60))
+    result = dataclasses.replace(used, layers=(*used.layers, *idle.layers))
     rows = {column.header.replace("\n", " "): (*column.cells, column.total) for column in use_columns(result)}
-    assert rows["bound by"] == ("DRAM bandwidth", "")
-    assert rows["array busy"] == ("75.0%", "75.0%")
-    assert rows["vector unit busy"] == ("0%", "0%")
-    assert rows["DMA busy"] == ("100%", "100%")
-    assert rows["weight buffer, at most"] == ("64.0 KiB (50.0%)", "64.0 KiB")
-    assert rows["activation buffer, at most"] == ("256 KiB (100%)", "256 KiB")
-    assert rows["accumulator buffer, at most"] == ("0 B (0%)", "0 B")
+    assert rows["bound by"] == ("DRAM bandwidth", "vector unit", "")
+    assert rows["array busy"] == ("75.0%", "0%", "30.0%")
+    assert rows["vector unit busy"] == ("0%", "100%", "60.0%")
+    assert rows["DMA busy"] == ("100%", "0%", "40.0%")
+    assert rows["weight buffer, at most"] == ("64.0 KiB (50.0%)", "1.00 KiB (0.8%)", "64.0 KiB")
+    assert rows["activation buffer, at most"][::2] == ("256 KiB (100%)", "256 KiB")
+    assert rows["accumulator buffer, at most"][::2] == ("0 B (0%)", "100 B")
 
 
 def test_what_a_dram_device_did_is_among_the_totals() -> None:

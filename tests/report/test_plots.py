@@ -213,6 +213,15 @@ def test_buffers_over_time_are_drawn_against_their_capacity():
     assert occupancy_figure(dataclasses.replace(result, occupancy={})) is None
 
 
+def test_more_steps_than_can_be_seen_are_two_areas():
+    """10 and 100 bytes in turn, every cycle of 5,000: always 10, at times 100."""
+    layer = dataclasses.replace(digits().layers[0], cycles=Cycles(compute=5000))
+    steps = tuple((cycle, 100 if cycle % 2 else 10) for cycle in range(5000))
+    result = dataclasses.replace(digits(), layers=(layer,), occupancy={"weight": steps})
+    axes = occupancy_figure(result).axes[0]
+    assert [area.get_paths()[0].vertices[:, 1].max() for area in axes.collections] == [100, 10]
+
+
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 99)), max_size=40), st.integers(1, 50))
 def test_an_envelope_holds_every_step_between_its_borders(gaps, slots):
     steps, cycle = [], 0

@@ -96,10 +96,10 @@ def test_too_few_requests_in_flight_are_latency() -> None:
 
 
 def test_a_device_is_waited_for_by_its_pins_or_by_its_rows() -> None:
-    """Long sequential streams keep the pins busy; with one request in flight they mostly wait."""
+    """Long streams keep the pins busy; with one request in flight they mostly wait; a port of 1 B/cycle is slower."""
     net = linear(512, 64)
-    for outstanding, name in ((64, "bandwidth"), (1, "latency")):
-        plain = machine(4, 4, buffers=(1 << 16, 4096, 4096))
+    for outstanding, width, name in ((64, 64, "bandwidth"), (1, 64, "latency"), (64, 1, "width")):
+        plain = machine(4, 4, buffers=(1 << 16, 4096, 4096), width=f"{width} B/cycle")
         dram = DramSpec(device=DramDevice.named("lpddr4-3200"), outstanding=outstanding).at_clock(plain.clock_hz)
         arch = plain.model_copy(update={"dram": dram})
         mapping = ArrayMapping("weight_stationary", 1, 1, 1, 1, 64, 512, "pixels")
