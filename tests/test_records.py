@@ -44,12 +44,22 @@ def test_an_estimate(program, clock) -> None:
     assert result.area == area_of(ARCH, technology)
     assert (result.accuracy, result.output_sha256, result.accel_version) == (None, {}, __version__)
     assert len(result.layers) == len(program.layers)
+    assert [(layer.critical, layer.busy, layer.peak) for layer in result.layers] == list(
+        zip(clock.critical, clock.busy, clock.peak, strict=True)
+    )
     for layer, made, spent in zip(result.layers, program.layers, clock.cycles, strict=True):
         assert (layer.name, layer.op, layer.macs) == (made.op.name, made.op.kind, made.op.macs)
         assert (layer.cycles, layer.actions) == (spent, made.actions)
         assert layer.energy == energy_of(made.actions, spent.total, ARCH, technology)
         assert layer.utilization == (made.op.macs / (20 * spent.total) if spent.total else 0)
         assert (layer.accumulator, layer.activity, layer.error) == (None, None, None)
+
+
+def test_what_few_requests_in_flight_sustain(program) -> None:
+    """One burst of 16 B at a time, 20 cycles under way and 2 on the bus."""
+    slow = ARCH.model_copy(update={"dram": ARCH.dram.model_copy(update={"outstanding": 1})})
+    result = result_of("net", 2, slow, program, run_clock(program, slow), None)
+    assert (result.dram_bytes_per_cycle, result.dram_sustained_bytes_per_cycle) == (8.0, 16 / 22)
 
 
 def test_units_shapes_and_mappings(program, clock) -> None:

@@ -182,23 +182,26 @@ def test_programs_print_one_line_an_instruction() -> None:
 
 
 def test_programs_say_where_everything_lies() -> None:
-    """Two layers of 4 -> 4: input, output, and 4 x 4 weights with 8 B of parameters for each of 4 channels, in bursts
-    of 16 B; what is between them, 4 B, lies at the end of the activation buffer's 1 KiB from layer 1 to layer 2.
+    """Three layers of 4 -> 4: input, output, and 4 x 4 weights with 8 B of parameters for each of 4 channels, in bursts
+    of 16 B; what is between them, 4 B each, lies at the end of the activation buffer's 1 KiB until it has been read.
     """
     net = Builder()
-    net.linear(net.linear(net.input(1, 4), 4), 4)
-    first, second = (node.name for node in net.nodes)
+    net.linear(net.linear(net.linear(net.input(1, 4), 4), 4), 4)
+    names, outputs = [node.name for node in net.nodes], [node.output for node in net.nodes]
     lines = str(compile_graph(net.graph(), machine(4, 4))).splitlines()
-    assert lines[1:8] == [
+    assert lines[1:10] == [
         "  in DRAM: address, bytes, tensor or weights of a layer",
         "    0x00000000   4  x",
-        f"    0x00000010   4  {net.nodes[1].output}",
-        f"    0x00000020  48  {first}.weight",
-        f"    0x00000050  48  {second}.weight",
+        f"    0x00000010   4  {outputs[2]}",
+        f"    0x00000020  48  {names[0]}.weight",
+        f"    0x00000050  48  {names[1]}.weight",
+        f"    0x00000080  48  {names[2]}.weight",
         "  on chip between layers: offset in the activation buffer, bytes, layers from maker to last reader",
-        f"    1020     4      1-2  {net.nodes[0].output}",
+        f"    1020     4      1-2  {outputs[0]}",
+        f"    1016     4      2-3  {outputs[1]}",
     ]
-    assert lines[8].startswith(f"  layer 1 {first}: ws ")
+    headings = [line.split(" ws ")[0] for line in lines if " ws " in line]
+    assert headings == [f"  layer {number} {name}:" for number, name in enumerate(names, 1)]
     nothing = str(compile_graph(linear_alone().graph(), machine(4, 4)))
     assert "  on chip between layers: nothing" in nothing.splitlines()
 
