@@ -20,7 +20,7 @@ def test_the_worst_layer_and_the_best_change_come_first(accel) -> None:
     layers, more = ran.out.split("What more of each resource would bring")
     record = json.loads(accel(*SHORT, "--json").out)
     lost = {layer["number"]: layer["latency_cycles"] - layer["critical"]["compute"] for layer in record["layers"]}
-    rows = [line.split() for line in layers.splitlines() if line.strip()[:1].isdigit()]
+    rows = [words for line in layers.splitlines() if (words := line.split()) and words[0].isdigit()]
     numbers = [int(row[0]) for row in rows]
     assert [lost[number] for number in numbers] == sorted(lost.values(), reverse=True)
     best = max(record["more"], key=lambda entry: entry["speedup"] or 0.0)

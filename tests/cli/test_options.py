@@ -57,9 +57,9 @@ def test_verify_takes_an_input(accel, files, monkeypatch) -> None:
     taken = []
     honest = api.verify
 
-    def remember(network, arch, inputs=None, **others):
+    def remember(network, arch, inputs=None, *others, **named):
         taken.append(inputs)
-        return honest(network, arch, inputs, **others)
+        return honest(network, arch, inputs, *others, **named)
 
     monkeypatch.setattr(api, "verify", remember)
     assert accel("verify", *WORDS, "--input", files / "x.npy").code == 0
