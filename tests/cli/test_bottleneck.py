@@ -14,7 +14,8 @@ from tests.machines import machine
 SHORT = ("bottleneck", "digits-resnet8", "--arch", "edge-32x32")
 
 
-def test_the_worst_layer_and_the_best_change_come_first(accel) -> None:
+def test_the_worst_layer_and_the_best_change_come_first(accel, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
     ran = accel(*SHORT)
     assert (ran.code, ran.err) == (0, "")
     layers, more = ran.out.split("What more of each resource would bring")
