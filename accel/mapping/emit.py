@@ -131,10 +131,13 @@ class _Emitter:
         self._begin_layer(self._weight_bytes(op, [tile for tile, _, _ in tiles[: _pass_tiles(op, mapping)]]))
         accumulator = 0
         room: tuple[int, ...] = ()
+        images: dict[Hashable, Region] = {}
         for tile, first, last in tiles:
-            ranges = tile_ranges(op, tile)
             weights = self._load_weights(op, tile, last)
-            image = op.reads[0].region(ranges)
+            pixels = tile.g, tile.b, tile.oh, tile.ow
+            image = images.get(pixels)
+            if image is None:
+                image = images[pixels] = op.reads[0].region(tile_ranges(op, tile))
             activations = self._load_activations(op, (image,))
             if first:
                 accumulator, room = self._accumulators()
@@ -145,7 +148,8 @@ class _Emitter:
                 if held is not None:
                     held.readers.append(compute.index)
             if last:
-                self._finish(op, (), None, accumulator, op.write.region(ranges), (compute.index,))
+                box = op.write.region(tile_ranges(op, tile))
+                self._finish(op, (), None, accumulator, box, (compute.index,))
 
     def _vector_layer(self, op: FlowOp, mapping: VectorMapping) -> None:
         self._begin_layer(0)
