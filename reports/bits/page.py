@@ -52,7 +52,7 @@ FINDINGS = """\
 **What it shows.** Without retraining, four bits keep this network's accuracy (99.7 %), three cost two points, and two
 lose most of it, the weights alone already (58.6 % at W2A4). What fewer bits bring is the machine's affair more than the
 bits'. W4A4 is a quarter of W8A8 by AQT's quadratic law and by BOPs, and a half by the linear one; simulated, it takes
-73 % of the energy where multipliers stay 8 x 8, 60 % where activations come bit by bit, 43 % where multipliers are
+74 % of the energy where multipliers stay 8 x 8, 59 % where activations come bit by bit, 43 % where multipliers are
 composed, and 34 % where they are 4 x 4 and 8 bits need four passes. Energy falls by less than the law because DRAM,
 registers and sums do not shrink with the square of the bits. Cycles fall to 29 % of W8A8's on 4 x 4 multipliers and not
 at all on 8 x 8 ones: this network stays on the chip between its layers, and the array is what it waits for. Six bits
