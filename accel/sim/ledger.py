@@ -12,7 +12,8 @@ _PORT_CAUSE = {"weight": "stall_weights", "activation": "stall_activations", "ac
 
 
 def charge(program: Program, timeline: Timeline) -> tuple[Cycles, ...]:
-    """Cycles by layer and cause; a layer lasts from the end of the one before to its own last store.
+    """Cycles by layer and cause; a layer lasts from the end of the one before to its own last output,
+    in DRAM or where it stays.
 
     While the array works, its time is charged: streaming, then what surrounds it. Whenever it waits (or the vector
     unit, in a layer of its own), the chain of instructions that led to its next beginning is followed back, and each of
@@ -30,9 +31,9 @@ def charge(program: Program, timeline: Timeline) -> tuple[Cycles, ...]:
             account.compute(compute)
         for vector in (i for i in instructions if isinstance(i, Vector) and not computes):
             account.until(vector)
-        stores = [i for i in instructions if isinstance(i, Store)]
-        if stores:
-            account.until(max(stores, key=lambda store: timeline.done[store.index]))
+        outputs = [i for i in instructions if isinstance(i, Store) or (isinstance(i, Vector) and i.stays)]
+        if outputs:
+            account.until(max(outputs, key=lambda output: timeline.done[output.index]))
         cursor = account.cursor
         accounts.append(Cycles(**account.cycles))
     return tuple(accounts)

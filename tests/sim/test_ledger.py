@@ -248,3 +248,19 @@ def test_a_vector_layer_waits_for_its_operands_or_for_its_stores() -> None:
     # 134..166.
     assert cycles == Cycles(vector=4 * 32, stall_activations=2 + 2 + 2, stall_outputs=32)
     assert cycles.total == 166
+
+
+def test_a_layer_whose_result_stays_on_chip_lasts_until_it_is_there() -> None:
+    """4 -> 4 -> 4 features: the first layer's 4 outputs stay; what drains of it is its own, not the next layer's.
+
+    W0 0..6, there at 26; A 6..8, 28; W1 8..14, 34. First layer: in at 30, free at 34, out at 37, vector 37..38. The
+    second one's weights travel in from 34 to 38, when its row is there: free at 42, out at 45, vector 46, store 46..48,
+    there at 68.
+    """
+    net = Builder()
+    net.linear(net.linear(net.input(1, 4), 4), 4)
+    arch = machine(4, 4)
+    program = compile_graph(net.graph(), arch)
+    first, second = charge(program, run(program, arch))
+    assert first == Cycles(compute=1, fill_drain=4 + 3 + 3, stall_weights=26, vector=1)
+    assert second == Cycles(compute=1, fill_drain=3 + 3, vector=1, stall_outputs=22)
