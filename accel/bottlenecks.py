@@ -8,10 +8,8 @@ from accel.arch.more import Variant, variants
 from accel.arch.spec import Machine
 from accel.errors import AccelError
 from accel.graph.ir import Graph
-from accel.mapping.compile import compile_graph, fit_to_machine
-from accel.records import result_of
-from accel.result import Result
-from accel.sim.simulate import run_clock
+from accel.mapping.compile import fit_to_machine
+from accel.records import estimate_graph
 from accel.studies.bottleneck import Bottleneck, More
 
 
@@ -30,7 +28,7 @@ def study(
     report("as it is", 0, len(tried) + 1)
     # No variant changes the widths of operands or the requantizer, which is what a graph is fitted to.
     fitted = fit_to_machine(graph, machine)
-    here = _estimate(name, fitted, machine)
+    here = estimate_graph(name, fitted, machine)
     more = []
     for done, variant in enumerate(tried, 1):
         report(f"more {variant.resource}", done, len(tried) + 1)
@@ -38,16 +36,11 @@ def study(
     return Bottleneck(here, tuple(more))
 
 
-def _estimate(name: str, graph: Graph, machine: Machine) -> Result:
-    program = compile_graph(graph, machine)
-    return result_of(name, graph.batch, machine, program, run_clock(program, machine), None)
-
-
 def _more(name: str, graph: Graph, variant: Variant) -> More:
     problem = variant.problem
     if variant.machine is not None:
         try:
-            result = _estimate(name, graph, variant.machine)
+            result = estimate_graph(name, graph, variant.machine)
         except AccelError as error:
             problem = error.what
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from accel.arch.spec import Machine
 from accel.arch.technology import Technology, load_technology
 from accel.cost.area import area_of
 from accel.cost.energy import activity_energy, energy_of
+from accel.graph.ir import Graph
+from accel.mapping.compile import compile_graph
 from accel.mapping.mapping import layer_step
 from accel.mapping.program import Program
 from accel.result import (
@@ -25,8 +28,7 @@ from accel.result import (
     NumericError,
     Result,
 )
-from accel.sim.occupancy import BUFFERS
-from accel.sim.simulate import Run
+from accel.sim.simulate import Run, run_clock
 from accel.version import __version__
 
 Array = npt.NDArray[Any]
@@ -41,6 +43,18 @@ class Observations:
     errors: Mapping[str, NumericError] = field(default_factory=dict)
     outputs: Mapping[str, Array] = field(default_factory=dict)
     accuracy: Accuracy | None = None
+
+
+def estimate_graph(name: str, graph: Graph, machine: Machine, mapping: Path | None = None) -> Result:
+    """Map a graph that ``fit_to_machine`` has prepared, and run it through the clock without data.
+
+    Parameters
+    ----------
+    mapping
+        A file of mappings; None: they are chosen.
+    """
+    program = compile_graph(graph, machine, mapping)
+    return result_of(name, graph.batch, machine, program, run_clock(program, machine), None)
 
 
 def result_of(
@@ -71,7 +85,7 @@ def result_of(
         macs_per_cycle=_macs_per_cycle(program, machine),
         dram_bytes_per_cycle=machine.dram.bandwidth_bytes_per_cycle,
         dram_sustained_bytes_per_cycle=machine.dram.sustained_bytes_per_cycle,
-        buffers=BufferBytes(*(getattr(machine.buffers, name).capacity_bytes for name in BUFFERS)),
+        buffers=BufferBytes(*(buffer.capacity_bytes for buffer in machine.buffers.by_name.values())),
         layers=layers,
         area=area_of(machine, technology),
         accuracy=seen_or_nothing.accuracy,

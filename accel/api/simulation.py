@@ -21,12 +21,12 @@ from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.scales import scale_notes
 from accel.mapping.select import array_layers, select_array_layers
 from accel.mapping.thresholds import threshold_notes
-from accel.records import result_of
+from accel.records import estimate_graph, result_of
 from accel.result import Result
 from accel.rtl.toolchain import find_verilator
 from accel.rtl.waves import WaveRecorder, Waves
 from accel.rtl.witness import compile_hardware, witness
-from accel.sim.simulate import Simulator, run_clock
+from accel.sim.simulate import Simulator
 from accel.studies.bottleneck import Bottleneck
 from accel.verification import Verification
 from accel.witnessing import verify_program
@@ -58,8 +58,7 @@ def estimate(network: Network, arch: Machine, mapping: Path | None = None) -> Re
     AccelError
         The network does not fit the machine: which layer, what, and by how much.
     """
-    program = compile_graph(fit_to_machine(network.graph, arch), arch, mapping)
-    return result_of(network.name, network.graph.batch, arch, program, run_clock(program, arch), None)
+    return estimate_graph(network.name, fit_to_machine(network.graph, arch), arch, mapping)
 
 
 def bottleneck(network: Network, arch: Machine, progress: Progress | None = None) -> Bottleneck:

@@ -11,8 +11,6 @@ from accel.arch.spec import BufferSpec, Machine
 from accel.arch.units import BANDWIDTH, CAPACITY, LATENCY, WIDTH
 from accel.errors import AccelError
 
-_BUFFERS = ("weight", "activation", "accumulator")
-
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -47,8 +45,8 @@ def variants(machine: Machine) -> Iterator[Variant]:
 
 def _changes(machine: Machine) -> Iterator[_Change]:
     yield from _of_dram(machine)
-    for name in _BUFFERS:
-        yield from _of_buffer(name, getattr(machine.buffers, name))
+    for name, buffer in machine.buffers.by_name.items():
+        yield from _of_buffer(name, buffer)
     array, vector = machine.array, machine.vector
     yield _Change("array rows", ("array", "rows"), array.rows, 2 * array.rows)
     yield _Change("array columns", ("array", "columns"), array.columns, 2 * array.columns)

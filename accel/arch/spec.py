@@ -216,6 +216,11 @@ class BuffersSpec(Spec):
         description="Holds sums until the vector unit takes them, and its results until they are stored."
     )
 
+    @property
+    def by_name(self) -> dict[str, BufferSpec]:
+        """All of them, in the order of ``accel.result.BufferBytes``."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
 
 class VectorSpec(Spec):
     """The vector unit: requantization, residual additions, pooling."""

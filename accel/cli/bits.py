@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accel.cli.options import ArchOrNone, Calibrate, Csv, Float, Images, Input, Json, Labels, Net, machine_names
-from accel.cli.output import check_outputs, progress_bar, say
+from accel.cli.output import check_outputs, note, progress_bar, say
 
 commands = typer.Typer()
 
@@ -164,8 +164,7 @@ def accumulators(
     if csv:
         say(accumulators_csv(study))
         return
-    for note in study.notes:
-        print(f"note: {note}", file=sys.stderr)
+    note(study.notes)
     say(accumulator_tables(study, open_console().width))
 
 
@@ -207,8 +206,7 @@ def cost_laws(
     if csv:
         say(cost_laws_csv(study))
         return
-    for note in study.notes:
-        print(f"note: {note}", file=sys.stderr)
+    note(study.notes)
     say(cost_law_tables(study, open_console().width))
 
 
@@ -244,8 +242,7 @@ def sensitivity(
     if csv:
         say(sensitivity_csv(study))
         return
-    for note in study.notes:
-        print(f"note: {note}", file=sys.stderr)
+    note(study.notes)
     say(sensitivity_tables(study, open_console().width))
 
 
@@ -299,8 +296,7 @@ def allocate(
         from accel.report.allocation import allocation_tables
         from accel.report.console import open_console
 
-        for note in allocation.notes:
-            print(f"note: {note}", file=sys.stderr)
+        note(allocation.notes)
         say(allocation_tables(allocation, open_console().width))
     if out is not None:
         print(out, file=sys.stderr)

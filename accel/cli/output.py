@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,12 @@ def check_outputs(out: Path | None, overwrite: bool, json: bool, csv: bool) -> N
         from accel.report.folder import check_writable
 
         check_writable(out, overwrite=overwrite)
+
+
+def note(notes: Iterable[str]) -> None:
+    """What a reader of the tables should know, on standard error."""
+    for text in notes:
+        print(f"note: {text}", file=sys.stderr)
 
 
 def show_result(

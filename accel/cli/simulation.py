@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accel.cli.options import Arch, Csv, Input, Json, MappingFile, Net, Out, Overwrite
-from accel.cli.output import check_outputs, compile_kernels, progress_bar, say, show_result, write_folder
+from accel.cli.output import check_outputs, compile_kernels, note, progress_bar, say, show_result, write_folder
 from accel.errors import AccelError
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def run(
             mapping=mapping,
         )
     if not (json or csv):
-        for note in simulation.notes:
-            print(f"note: {note}", file=sys.stderr)
+        note(simulation.notes)
     show_result(simulation.result, json, csv, out, overwrite, simulation.outputs)
     if waves is not None:
         print(waves, file=sys.stderr)

@@ -173,8 +173,7 @@ def _end(
 def port_cycles(machine: Machine, actions: Mapping[str, Any]) -> Any:
     """Of the buffer whose port is slowest; a bank's two ports read and write at a time, its only one does either."""
     cycles = []
-    for name in ("weight", "activation", "accumulator"):
-        buffer: BufferSpec = getattr(machine.buffers, name)
+    for name, buffer in machine.buffers.by_name.items():
         read, written = actions[f"{name}_buffer_read_bytes"], actions[f"{name}_buffer_write_bytes"]
         moved = np.maximum(read, written) if buffer.ports == 2 else read + written
         cycles.append(cycles_at(buffer.width_bytes_per_cycle, np.asarray(moved)))

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import ceil
 
 from accel.arch.multiplier import Step
-from accel.arch.spec import BufferSpec, Machine
+from accel.arch.spec import Machine
 from accel.errors import AccelError
 from accel.flow.ir import Access, Flow, FlowOp, Range, Region, elements
 from accel.mapping.actions import OperandBits, array_actions
@@ -84,6 +84,7 @@ class _Emitter:
         self.layout = Layout(flow, machine.dram.burst_bytes, residency.kept)
         self.instructions: list[Instruction] = []
         buffers = machine.buffers
+        self.buffers = buffers.by_name
         self.weights = Ring(buffers.weight.capacity_bytes, buffers.weight.double_buffered)
         self.activations = Ring(buffers.activation.capacity_bytes, buffers.activation.double_buffered)
         self.freed: list[tuple[int, ...]] = [()] * (2 if buffers.accumulator.double_buffered else 1)
@@ -296,8 +297,7 @@ class _Emitter:
     def _ports(self, actions: Mapping[str, int]) -> PortCycles:
         """A bank's two ports read and write at a time; its only one does either."""
         cycles = {}
-        for name in ("weight", "activation", "accumulator"):
-            buffer: BufferSpec = getattr(self.machine.buffers, name)
+        for name, buffer in self.buffers.items():
             read, written = actions[f"{name}_buffer_read_bytes"], actions[f"{name}_buffer_write_bytes"]
             moved = max(read, written) if buffer.ports == 2 else read + written
             cycles[name] = ceil(moved / buffer.width_bytes_per_cycle)

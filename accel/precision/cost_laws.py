@@ -8,11 +8,10 @@ from accel.arch.spec import Machine
 from accel.errors import AccelError
 from accel.flow.lower import lower
 from accel.graph.ir import Conv, Graph, Linear, Node
-from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.mapping.compile import fit_to_machine
 from accel.precision.laws import Load, aqt_linear, bops, memory_bits
 from accel.precision.what_if import Widths, with_widths
-from accel.records import result_of
-from accel.sim.simulate import run_clock
+from accel.records import estimate_graph
 from accel.studies.cost_laws import CostLaws, Costs, LayerCosts, total
 
 EIGHT_BITS = Widths(weights=8, activations=8)
@@ -74,8 +73,7 @@ def costs_of(name: str, graph: Graph, machine: Machine | None) -> AtWidths:
         fitted = fit_to_machine(graph, machine)
     except AccelError as error:
         return AtWidths(layers, unknown, f"no cycles on {machine.name}: {error.what}")
-    program = compile_graph(fitted, machine)
-    result = result_of(name, graph.batch, machine, program, run_clock(program, machine), None)
+    result = estimate_graph(name, fitted, machine)
     measured = {layer.name: layer for layer in result.layers if layer.unit == "array"}
     rest = [layer for layer in result.layers if layer.unit != "array"]
     others = Costs(

@@ -22,17 +22,13 @@ class Banks:
     def __init__(self, program: Program, machine: Machine) -> None:
         self.program = program
         self.buffers: dict[str, BufferSpec] = {
-            name: buffer
-            for name in ("weight", "activation", "accumulator")
-            if (buffer := getattr(machine.buffers, name)).ports == 1
+            name: buffer for name, buffer in machine.buffers.by_name.items() if buffer.ports == 1
         }
         self.slot_bytes = machine.buffers.accumulator.tile_bytes
         self.free: dict[Bank, Turn] = {}
 
     def turn(self, instruction: Instruction) -> Turn:
         """When all banks that ``instruction`` needs are free, and of which instruction."""
-        if not self.buffers:
-            return 0, None
         waits = [self.free[bank] for bank, _ in self._banks(instruction) if bank in self.free]
         return max(waits, key=lambda turn: turn[0], default=(0, None))
 
@@ -43,7 +39,7 @@ class Banks:
 
     def _banks(self, instruction: Instruction) -> Iterator[tuple[Bank, int]]:
         """Each bank that is touched, and for how many cycles."""
-        for name, offset, size_bytes, cycles in self._touched(instruction) if self.buffers else ():
+        for name, offset, size_bytes, cycles in self._touched(instruction):
             buffer = self.buffers.get(name)
             if buffer is not None and cycles and size_bytes:
                 bank_bytes = ceil(buffer.capacity_bytes / buffer.banks)

@@ -54,16 +54,6 @@ class ChannelCounts:
         """Rows opened."""
         return self.misses + self.conflicts
 
-    def __add__(self, other: ChannelCounts) -> ChannelCounts:
-        return ChannelCounts(
-            self.reads + other.reads,
-            self.writes + other.writes,
-            self.hits + other.hits,
-            self.misses + other.misses,
-            self.conflicts + other.conflicts,
-            self.refreshes + other.refreshes,
-        )
-
 
 class Served(NamedTuple):
     """A transfer, in the machine's cycles."""
@@ -133,9 +123,13 @@ def new_state(parameters: Ints) -> Ints:
 
 def counts_of(state: Ints) -> list[ChannelCounts]:
     """What each channel did so far."""
+    return [ChannelCounts(*channel) for channel in _counters(state).tolist()]
+
+
+def _counters(state: Ints) -> Ints:
+    """By channel, in the order of ``ChannelCounts``."""
     by_channel = state[state[kernel.AT_CHANNELS] : state[kernel.AT_GROUPS]].reshape(-1, kernel.CHANNEL_WORDS)
-    fields = [kernel.READS, kernel.WRITES, kernel.HITS, kernel.MISSES, kernel.CONFLICTS, kernel.REFRESHES]
-    return [ChannelCounts(*(int(value) for value in channel[fields])) for channel in by_channel]
+    return by_channel[:, [kernel.READS, kernel.WRITES, kernel.HITS, kernel.MISSES, kernel.CONFLICTS, kernel.REFRESHES]]
 
 
 class Dram:
@@ -192,7 +186,7 @@ class Dram:
     @property
     def counts(self) -> ChannelCounts:
         """What all channels did so far."""
-        return sum(self.channels, ChannelCounts(0, 0, 0, 0, 0, 0))
+        return ChannelCounts(*_counters(self.state).sum(axis=0).tolist())
 
     @property
     def commands(self) -> list[Command]:

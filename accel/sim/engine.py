@@ -148,7 +148,9 @@ class _Clock:
         """
         needs_room = isinstance(instruction, Load)
         consumed, done = self.timeline.consumed, self.timeline.done
-        released, cause = max(unit, self.banks.turn(instruction), key=lambda turn: turn[0])
+        released, cause = unit
+        if self.banks.buffers:
+            released, cause = max(unit, self.banks.turn(instruction), key=lambda turn: turn[0])
         for index in instruction.waits:
             end = consumed[index] if needs_room and isinstance(self.instructions[index], Compute) else done[index]
             if end > released:
@@ -160,7 +162,8 @@ class _Clock:
         self.timeline.begin[instruction.index] = begin
         self.timeline.released[instruction.index] = released
         self.timeline.cause[instruction.index] = cause
-        self.banks.take(instruction, begin)
+        if self.banks.buffers:
+            self.banks.take(instruction, begin)
         return begin
 
 

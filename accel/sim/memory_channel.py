@@ -111,8 +111,7 @@ class DeviceChannel:
 
 
 def _widths(machine: Machine) -> dict[str, float]:
-    names = ("weight", "activation", "accumulator")
-    return {name: getattr(machine.buffers, name).width_bytes_per_cycle for name in names}
+    return {name: buffer.width_bytes_per_cycle for name, buffer in machine.buffers.by_name.items()}
 
 
 def _buffer(transfer: Load | Store) -> str:

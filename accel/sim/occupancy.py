@@ -13,8 +13,6 @@ from accel.flow.ir import elements
 from accel.mapping.program import Compute, Load, Program, Vector
 from accel.sim.engine import Timeline
 
-BUFFERS = ("weight", "activation", "accumulator")
-
 
 @dataclass(frozen=True, slots=True)
 class Stay:

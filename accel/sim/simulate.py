@@ -20,7 +20,7 @@ from accel.sim.engine import Timeline, run
 from accel.sim.layer import ArrayLayer
 from accel.sim.ledger import charge
 from accel.sim.memory import Memory, Observer
-from accel.sim.occupancy import BUFFERS, occupancy, peaks_until, stays
+from accel.sim.occupancy import occupancy, peaks_until, stays
 
 Array = npt.NDArray[Any]
 _PROGRESS_EVERY = 16
@@ -64,9 +64,9 @@ def run_clock(program: Program, machine: Machine) -> Run:
     timeline = run(program, machine)
     cycles = charge(program, timeline)
     taken = stays(program, machine, timeline)
-    steps = {name: tuple(occupancy(taken, name)) for name in BUFFERS}
+    steps = {name: tuple(occupancy(taken, name)) for name in machine.buffers.by_name}
     ends = list(accumulate(spent.total for spent in cycles))
-    peaks = {name: peaks_until(steps[name], ends) for name in BUFFERS}
+    peaks = [peaks_until(of_buffer, ends) for of_buffer in steps.values()]
     return Run(
         timeline,
         cycles,
@@ -74,7 +74,7 @@ def run_clock(program: Program, machine: Machine) -> Run:
         busy_units(program, timeline, ends),
         tuple(timeline.dram.get(position, Counter()) for position in range(len(program.layers))),
         steps,
-        tuple(BufferBytes(*(peaks[name][position] for name in BUFFERS)) for position in range(len(ends))),
+        tuple(BufferBytes(*of_layer) for of_layer in zip(*peaks, strict=True)),
     )
 
 
