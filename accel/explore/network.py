@@ -6,16 +6,14 @@ so a mapping that begins faster may win nothing there. What the network as a who
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 
 from accel.arch.spec import Machine
 from accel.explore.nest import Effort, Found, search
 from accel.explore.objective import Figures, Objective, Prices, counts
+from accel.explore.workers import workers
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, VectorMapping
@@ -79,7 +77,7 @@ def search_network(
     )
     tell = progress or (lambda text, done, total: None)
     found: dict[int, Found] = {}
-    with _workers(min(processes, len(first))) as run:
+    with workers(min(processes, len(first))) as run:
         jobs = {}
         for position in first.values():
             start = before[position]
@@ -148,28 +146,3 @@ def _alone(op: FlowOp, flow: Flow) -> Flow:
     """One nest with its tensors: what a process needs to know."""
     names = {op.write.tensor, op.node.output, *(read.tensor for read in op.reads)}
     return replace(flow, ops=(op,), inputs=(), outputs=(), tensors={name: flow.tensors[name] for name in names})
-
-
-@contextmanager
-def _workers(processes: int) -> Iterator[Callable[..., Future[Found]]]:
-    """Runs jobs in this process or in several; what has not begun when an error or a key ends the search never does."""
-    if processes < 2:
-        yield _now
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _ignore_interrupts) as pool:
-        try:
-            yield pool.submit
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _now(function: Callable[..., Found], *arguments: object) -> Future[Found]:
-    future: Future[Found] = Future()
-    future.set_result(function(*arguments))
-    return future
-
-
-def _ignore_interrupts() -> None:
-    """A key that ends the search is for the process that leads it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
