@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import product
+from functools import cached_property, reduce
 from math import prod
 from typing import Any
 
@@ -25,9 +24,6 @@ from accel.mapping.bound_parts import (
     Bounds,
     Ends,
     Loads,
-    cut,
-    first_of,
-    last_of,
     latency_of,
     port_cycles,
     rate_of,
@@ -35,6 +31,7 @@ from accel.mapping.bound_parts import (
     transfer_cycles,
     whole_bursts,
 )
+from accel.mapping.cuts import Cut, kinds
 from accel.mapping.mapping import ArrayMapping, Block, fold_shape, layer_step, parts
 from accel.mapping.parameters import parameter_bytes
 from accel.mapping.space import IntArray, Room, loop_sizes
@@ -71,13 +68,13 @@ class ArrayBounds:
         self.step = layer_step(op, flow.tensors, machine)
         self.activation_bits = flow.tensors[op.reads[0].tensor].bits
         sizes = loop_sizes(op)
-        self.cuts = {name: cut(size, tile) for (name, size), tile in zip(sizes.items(), tilings, strict=True)}
-        counts = {name: parts(size, tile) for (name, size), tile in zip(sizes.items(), tilings, strict=True)}
+        self.cuts = {name: Cut.of(size, tile) for (name, size), tile in zip(sizes.items(), tilings, strict=True)}
+        counts = {name: cut.tiles for name, cut in self.cuts.items()}
         self.group_tiles, self.channel_tiles, self.k_tiles = counts["g"], counts["n"], counts["k"]
         self.pixel_tiles = counts["b"] * counts["oh"] * counts["ow"]
         self.output_tiles = self.group_tiles * self.pixel_tiles * self.channel_tiles
         self.arrays: dict[tuple[Dataflow, int], _ArrayWork] = {}
-        self.weights = {outer: self._weights(outer) for outer in OUTER}
+        self.weights = self._weights()
         self.ends = Ends.of(op, flow, machine, room, {name: self.cuts[name] for name in ("g", "n", "b", "oh", "ow")})
 
     def mapping(self, way: Way, index: int) -> ArrayMapping:
@@ -121,14 +118,14 @@ class ArrayBounds:
             actions.update(
                 activation_buffer_write_bytes=activations.content_bytes, dram_read_bytes=activations.dram_bytes
             )
-        cycles = np.maximum.reduce(np.broadcast_arrays(*bounds))
+        cycles = reduce(np.maximum, bounds)
         alone = [work.cycles, ends.vector_cycles, loading + ends.store_cycles, *bounds[4:]]
         # Transfers are asked for about two tiles ahead, and wait in a queue behind others that are not ready.
         names = ("weight", "activation")
         for name, load in zip(names, loads, strict=False):
             ahead = slots(getattr(buffers, name))
             alone.append(parts(load.tiles * self.machine.dram.latency_cycles + load.cycles + work.cycles, ahead))
-        return Bounds(cycles, np.maximum.reduce(np.broadcast_arrays(*alone)) + latency + first + behind, actions)
+        return Bounds(cycles, reduce(np.maximum, alone) + latency + first + behind, actions)
 
     def _lead(self, dataflow: Dataflow, activations: Loads | None) -> Any:
         """From the end of a first load's latency to the array's begin, if nothing else takes longer."""
@@ -139,59 +136,44 @@ class ArrayBounds:
             return activations.first_cycles + lead
         return np.zeros_like(self.output_tiles)
 
-    def _weights(self, outer: str) -> Loads:
-        """All fetches of weights: once if all that is read again and again fits the buffer, else every time.
+    def _weights(self) -> dict[str, Loads]:
+        """All fetches of weights, by what is outer: once if all that is read again fits the buffer, else every time.
 
         Tiles lie behind one another, the oldest forgotten first. So of tiles that are read in turns, all are there the
         next time if all fit, and otherwise none, but perhaps smaller ones that lie where the others do not fit.
         """
-        machine, buffer = self.machine, self.machine.buffers.weight
-        rate, per_channel = rate_of(machine, buffer), parameter_bytes(self.op, machine)
-        ks, whole_k = self._k_with_last(), first_of(self.cuts["k"])
-        tiles: Any = 0
-        content_bytes: Any = 0
-        dram_bytes: Any = 0
-        cycles: Any = 0
-        for g, g_count in self.cuts["g"]:
-            in_a_pass = [
-                (n, n_count, sum(count * parts(g * n * k * self.op.weight_bits, 8) for k, count, _ in ks))
-                for n, n_count in self.cuts["n"]
-            ]
-            whole_pass = sum(n_count * size for _, n_count, size in in_a_pass)
-            for n, n_count, size in in_a_pass:
-                number, size_bytes = self.k_tiles, size
-                if outer == "pixels":
-                    number, size_bytes = self.k_tiles * self.channel_tiles, whole_pass
-                stay = (number == 1) | (buffer.double_buffered & (size_bytes <= buffer.capacity_bytes))
-                for k, k_count, last in ks:
-                    large = (g == first_of(self.cuts["g"])) & (n == first_of(self.cuts["n"])) & (k == whole_k)
-                    fetches = g_count * n_count * k_count * np.where(large & ~stay, self.pixel_tiles, 1)
-                    content = parts(g * n * k * self.op.weight_bits, 8)
-                    moved = whole_bursts(content + g * n * per_channel * last, machine)
-                    tiles = tiles + fetches
-                    content_bytes = content_bytes + fetches * content
-                    dram_bytes = dram_bytes + fetches * moved
-                    cycles = cycles + fetches * transfer_cycles(machine, rate, moved)
+        machine, buffer, bits = self.machine, self.machine.buffers.weight, self.op.weight_bits
+        rate = rate_of(machine, buffer)
+        groups, channels, reduction = cuts = self.cuts["g"], self.cuts["n"], self.cuts["k"]
+        # Kinds of tiles along three axes; of those along k, parameters come with the last.
+        g, g_count = groups.lengths[:, None, None], groups.counts[:, None, None]
+        n, n_count = channels.lengths[:, None], channels.counts[:, None]
+        k = np.stack([reduction.first, reduction.last])
+        k_count = np.stack([self.k_tiles - 1, np.ones_like(self.k_tiles)])
+        parameters = g * n * parameter_bytes(self.op, machine) * np.array([[0], [1]])
+        count = g_count * n_count * k_count
+        content = parts(g * n * k * bits, 8)
+        moved = whole_bursts(content + parameters, machine)
+        turn_cycles = transfer_cycles(machine, rate, moved)
+        large = (g == groups.first) & (n == channels.first) & (k == reduction.first)
+        of_channels = (k_count * content).sum(axis=2, keepdims=True)
+        read_in_turns = {
+            "pixels": (self.k_tiles * self.channel_tiles, (n_count * of_channels).sum(axis=1, keepdims=True)),
+            "channels": (self.k_tiles, of_channels),
+        }
         first, least = (
-            parts(prod(size(self.cuts[name]) for name in ("g", "n", "k")) * self.op.weight_bits, 8)
-            for size in (first_of, last_of)
+            parts(prod(sizes) * bits, 8) for sizes in ([cut.first for cut in cuts], [cut.last for cut in cuts])
         )
-        return Loads(
-            tiles,
-            content_bytes,
-            dram_bytes,
-            cycles,
-            cycles,
-            transfer_cycles(machine, rate, whole_bursts(first, machine)),
-            least,
-            0,
-            0,
-        )
-
-    def _k_with_last(self) -> list[tuple[Any, Any, int]]:
-        """Tiles along k: all but the last, and the last, with which the parameters come."""
-        (k, count), (rest, rests) = self.cuts["k"]
-        return [(k, count - (1 - rests), 0), (np.where(rests > 0, rest, k), np.ones_like(k), 1)]
+        first_cycles = transfer_cycles(machine, rate, whole_bursts(first, machine))
+        found = {}
+        for outer, (number, size_bytes) in read_in_turns.items():
+            stay = (number == 1) | (buffer.double_buffered & (size_bytes <= buffer.capacity_bytes))
+            fetches = count * np.where(large & ~stay, self.pixel_tiles, 1)
+            tiles, content_bytes, dram_bytes, cycles = (
+                (fetches * each).sum(axis=(0, 1, 2)) for each in (1, content, moved, turn_cycles)
+            )
+            found[outer] = Loads(tiles, content_bytes, dram_bytes, cycles, cycles, first_cycles, least, 0, 0)
+        return found
 
     def _activations(self, outer: str) -> Loads:
         """All fetches of activations."""
@@ -199,7 +181,7 @@ class ArrayBounds:
         if outer == "pixels":
             return once
         # Of a pass over the pixels of the groups that are fewest together.
-        in_a_pass = once.content_bytes * last_of(self.cuts["g"]) // self.op.sizes["g"]
+        in_a_pass = once.content_bytes * self.cuts["g"].last // self.op.sizes["g"]
         buffer = self.machine.buffers.activation
         stay = (self.pixel_tiles == 1) | (buffer.double_buffered & (in_a_pass <= self.room.activation_bytes))
         again = np.where(stay, 0, self.channel_tiles - 1)
@@ -228,27 +210,25 @@ class ArrayBounds:
         weight_area = np.zeros_like(total)
         least = np.full_like(total, np.iinfo(np.int64).max)
         actions: Counter[str] = Counter()
-        for (g, g_count), (n, n_count), *pixels, (k, k_count) in product(*(self.cuts[name] for name in names)):
-            count = g_count * n_count * k_count * prod(number for _, number in pixels)
-            if not count.any():
-                continue
-            tile = Block(g, prod(length for length, _ in pixels), n, k)
+        for length, count in kinds({name: self.cuts[name] for name in names}):
+            tile = Block(length["g"], length["b"] * length["oh"] * length["ow"], length["n"], length["k"])
             folds, stream = fold_shape(dataflow, tile, machine.array, self.step, groups_at_once)
             done = array_actions(machine, dataflow, tile, False, stored, self.step, groups_at_once)
             # What follows the shorter tile of a reduction may begin earlier behind it than behind one of its own size.
-            last = _period(timing, stream, 0 if k is self.cuts["k"][1][0] else timing.shift_out_cycles)
+            last = _period(timing, stream, np.where(tile.depth < self.cuts["k"].first, 0, timing.shift_out_cycles))
             issue = (folds - 1) * _period(timing, stream, timing.shift_out_cycles) + last
             busy = np.maximum(issue, port_cycles(machine, self._as_if_first(done, tile)))
-            total += count * busy
-            weight_area += count * busy * parts(g * n * k * self.op.weight_bits, 8)
-            least = np.where(count > 0, np.minimum(least, busy), least)
+            weights_bytes = parts(tile.groups * tile.channels * tile.depth * self.op.weight_bits, 8)
+            total += (count * busy).sum(axis=0)
+            weight_area += (count * busy * weights_bytes).sum(axis=0)
+            least = np.minimum(least, np.where(count > 0, busy, np.iinfo(np.int64).max).min(axis=0))
             for name, amount in done.items():
-                actions[name] += count * amount
+                actions[name] += (count * amount).sum(axis=0)
         # A first tile along k adds to nothing.
         outputs = prod(self.op.write.shape)
         actions["accumulator_adds"] -= outputs
         actions["accumulator_buffer_read_bytes"] -= parts(outputs * machine.pe.accumulator_bits, 8)
-        sizes = {name: last_of(self.cuts[name]) for name in names}
+        sizes = {name: cut.last for name, cut in self.cuts.items()}
         final = Block(sizes["g"], sizes["b"] * sizes["oh"] * sizes["ow"], sizes["n"], sizes["k"])
         _, stream = fold_shape(dataflow, final, machine.array, self.step, groups_at_once)
         tail = np.zeros_like(total)
@@ -275,7 +255,7 @@ def _held(buffer: BufferSpec, capacity_bytes: int, area: Any, loads: Loads, work
     return loads.tiles * latency + loads.cycles + work.cycles
 
 
-def _period(timing: ArrayTiming, stream: Any, shift_out_cycles: int) -> Any:
+def _period(timing: ArrayTiming, stream: Any, shift_out_cycles: Any) -> Any:
     """``ArrayTiming.period`` for many streams."""
     if not timing.overlapped:
         return timing.load_cycles + stream + timing.flush_cycles

@@ -1,25 +1,21 @@
-"""Parts of the bounds on mappings: what many tilings' loads, vector work and stores take, and how loops are cut."""
+"""Parts of the bounds on mappings: what many tilings' loads, vector work and stores take."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accel.arch.spec import BufferSpec, Machine
 from accel.flow.ir import Access, Affine, Flow, FlowOp, Shape4
+from accel.mapping.cuts import Cut, kinds
 from accel.mapping.mapping import cycles_at, parts
 from accel.mapping.space import IntArray, Room
 from accel.mapping.vector_work import work_on
-
-Cut = tuple[tuple[Any, Any], tuple[Any, Any]]
-"""A loop of many tilings: (size of its whole tiles, how many), (size of the rest, 1 if there is one)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +125,13 @@ class Ends:
         """Output tiles are the product of ``cuts``."""
         vector_cycles, store_cycles = 0, 0
         actions: Counter[str] = Counter()
-        for sides in product(*cuts.values()):
-            count = prod(number for _, number in sides)
-            if not count.any():
-                continue
-            lengths = dict(zip(cuts, (length for length, _ in sides), strict=True))
+        for lengths, count in kinds(cuts):
             vector, store, done = _end(op, flow, machine, room, lengths)
-            vector_cycles = vector_cycles + count * vector
-            store_cycles = store_cycles + count * store
+            vector_cycles = vector_cycles + (count * vector).sum(axis=0)
+            store_cycles = store_cycles + (count * store).sum(axis=0)
             for name, amount in done.items():
-                actions[name] += count * amount
-        lengths = {name: last_of(cut) for name, cut in cuts.items()}
+                actions[name] += (count * amount).sum(axis=0)
+        lengths = {name: cut.last for name, cut in cuts.items()}
         vector, store, _ = _end(op, flow, machine, room, lengths)
         latency = 0 if room.write_on_chip else latency_of(machine)
         return cls(vector_cycles, store_cycles, vector + store + latency, actions)
@@ -198,23 +190,6 @@ def least_bursts(shape: Shape4, bits: int, box: Sequence[Any], burst_bytes: int)
     return bursts
 
 
-def cut(size: int, tile: IntArray) -> Cut:
-    """A loop of ``size``, cut by each tiling."""
-    rest = size % tile
-    return (tile, size // tile), (rest, (rest > 0).astype(np.int64))
-
-
-def first_of(cut: Cut) -> Any:
-    """The size of each tiling's first tile."""
-    return cut[0][0]
-
-
-def last_of(cut: Cut) -> Any:
-    """The size of each tiling's last tile."""
-    (whole, _), (rest, rests) = cut
-    return np.where(rests > 0, rest, whole)
-
-
 def rate_of(machine: Machine, buffer: BufferSpec) -> float:
     """Bytes a cycle between DRAM and a buffer, at most."""
     dram = machine.dram
@@ -260,7 +235,7 @@ def _side(
     expression: Affine, limit: int, op: FlowOp, tiles: Mapping[str, IntArray], unit_bits: int, burst_bits: int
 ) -> _Side:
     sizes = op.sizes
-    names = [name for name, _ in expression.terms if name in tiles]
+    names = [name for name, _ in expression.terms if name in tiles and sizes[name] > 1]
     if not names:
         low, high = expression.span(op.whole)
         length = max(0, min(high, limit) - max(low, 0))
@@ -268,14 +243,22 @@ def _side(
     (name,) = names
     size, step = sizes[name], dict(expression.terms)[name]
     more = sum(factor * (sizes[other] - 1) for other, factor in expression.terms if other != name)
-    kinds, place = np.unique(tiles[name], return_inverse=True)
-    found: npt.NDArray[np.int64] = np.empty((6, len(kinds)), np.int64)
-    for number, kind in enumerate(kinds.tolist()):
-        starts: npt.NDArray[np.int64] = np.arange(0, size, kind)
-        ends = np.minimum(starts + kind, size)
-        lows = np.clip(expression.offset + step * starts, 0, limit)
-        lengths = np.clip(expression.offset + step * (ends - 1) + more + 1, lows, limit) - lows
-        pieces = parts(lengths * unit_bits, burst_bits).sum()
-        largest = lengths.max()
-        found[:, number] = lengths.sum(), lengths[0], lengths.min(), largest, (lengths == largest).sum(), pieces
-    return _Side(*found[:, place])
+    lengths, place = np.unique(tiles[name], return_inverse=True)
+    # All tiles of the first length, then those of the next one.
+    counts = parts(size, lengths)
+    begins = np.cumsum(counts) - counts
+    each = np.repeat(lengths, counts)
+    starts = (np.arange(len(each)) - np.repeat(begins, counts)) * each
+    ends = np.minimum(starts + each, size)
+    lows = np.clip(expression.offset + step * starts, 0, limit)
+    spans = np.clip(expression.offset + step * (ends - 1) + more + 1, lows, limit) - lows
+    largest = np.maximum.reduceat(spans, begins)
+    is_largest = (spans == np.repeat(largest, counts)).astype(np.int64)
+    return _Side(
+        total=np.add.reduceat(spans, begins)[place],
+        first=spans[begins][place],
+        least=np.minimum.reduceat(spans, begins)[place],
+        largest=largest[place],
+        largest_count=np.add.reduceat(is_largest, begins)[place],
+        pieces=np.add.reduceat(parts(spans * unit_bits, burst_bits), begins)[place],
+    )

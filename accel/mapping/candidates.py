@@ -15,33 +15,47 @@ from accel.mapping.mapping import ArrayMapping, VectorMapping, layer_step, most_
 from accel.mapping.space import IntArray, Room, doublings, footprint, loop_sizes
 from accel.mapping.vector_bound import VectorBounds
 
+_Found = tuple[Way | None, IntArray, Bounds]
+"""A way (None for vector work), which tilings are legal with it, and the bounds of all tilings."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """The legal ones, in the order of their tilings; every array has one entry a candidate."""
+    """The legal ones, way by way in the order of their tilings; every array has one entry a candidate."""
 
     cycles: IntArray
     """At least so many."""
     expected_cycles: IntArray
     """About so many."""
     tiles: IntArray
-    actions: dict[str, IntArray]
-    """At least so many, by the field names of ``accel.result.Actions``."""
     _bounds: ArrayBounds | VectorBounds
-    _ways: tuple[Way | None, ...]
-    _way: IntArray
-    _tiling: IntArray
+    _found: tuple[_Found, ...]
 
     def __len__(self) -> int:
         return len(self.cycles)
 
+    @property
+    def actions(self) -> dict[str, IntArray]:
+        """At least so many, by the field names of ``accel.result.Actions``."""
+        names = self._found[0][2].actions if self._found else ()
+        return {
+            name: np.concatenate(
+                [np.broadcast_to(bounds.actions[name], bounds.cycles.shape)[keep] for _, keep, bounds in self._found]
+            )
+            for name in names
+        }
+
     def mapping(self, index: int) -> ArrayMapping | VectorMapping:
         """One of them."""
-        way, tiling = self._ways[self._way[index]], int(self._tiling[index])
-        if isinstance(self._bounds, VectorBounds):
-            return self._bounds.mapping(tiling)
-        assert way is not None
-        return self._bounds.mapping(way, tiling)
+        for way, keep, _ in self._found:
+            if index < len(keep):
+                tiling = int(keep[index])
+                if isinstance(self._bounds, VectorBounds):
+                    return self._bounds.mapping(tiling)
+                assert way is not None
+                return self._bounds.mapping(way, tiling)
+            index -= len(keep)
+        raise IndexError(index)
 
     @classmethod
     def of(cls, op: FlowOp, flow: Flow, machine: Machine, room: Room, tilings: IntArray) -> Candidates:
@@ -54,7 +68,7 @@ class Candidates:
             vector = VectorBounds(op, flow, machine, room, tilings)
             return cls._joined(vector, tiles, [(None, everywhere, vector.bounds())])
         array = ArrayBounds(op, flow, machine, room, tilings)
-        found: list[tuple[Way | None, IntArray, Bounds]] = []
+        found: list[_Found] = []
         for way in _ways(op, flow, machine):
             keep = everywhere
             if way.groups_at_once > 1:
@@ -67,28 +81,14 @@ class Candidates:
         return cls._joined(array, tiles, found)
 
     @classmethod
-    def _joined(
-        cls,
-        bounds: ArrayBounds | VectorBounds,
-        tiles: IntArray,
-        found: list[tuple[Way | None, IntArray, Bounds]],
-    ) -> Candidates:
+    def _joined(cls, bounds: ArrayBounds | VectorBounds, tiles: IntArray, found: list[_Found]) -> Candidates:
         empty = np.zeros(0, np.int64)
-        names = found[0][2].actions if found else ()
         return cls(
             cycles=np.concatenate([empty, *(bound.cycles[keep] for _, keep, bound in found)]),
             expected_cycles=np.concatenate([empty, *(bound.expected_cycles[keep] for _, keep, bound in found)]),
             tiles=np.concatenate([empty, *(tiles[keep] for _, keep, _ in found)]),
-            actions={
-                name: np.concatenate(
-                    [np.broadcast_to(bound.actions[name], tiles.shape)[keep] for _, keep, bound in found]
-                )
-                for name in names
-            },
             _bounds=bounds,
-            _ways=tuple(way for way, _, _ in found),
-            _way=np.concatenate([empty, *(np.full(keep.size, number) for number, (_, keep, _) in enumerate(found))]),
-            _tiling=np.concatenate([empty, *(keep for _, keep, _ in found)]),
+            _found=tuple(found),
         )
 
 

@@ -157,13 +157,11 @@ def coarse(op: FlowOp, machine: Machine, products: int) -> IntArray:
     pixels += [(1, 1, ow) for ow in (*steps(fractions, size["ow"], min(span, size["ow"])), 1)]
     ks = steps(fractions, size["k"], machine.array.rows * products)
     ns = steps(fractions, size["n"], machine.array.columns)
-    return _columns(
-        (g, *pixel, n, k)
-        for k in ks
-        for n in ns
-        for g in (doublings(size["g"]) if (n, k) == (size["n"], size["k"]) else [1])
-        for pixel in pixels
-    )
+    whole = size["n"], size["k"]
+    others = [(g, n, k) for k in ks for n in ns for g in (doublings(size["g"]) if (n, k) == whole else [1])]
+    b, oh, ow = np.tile(_columns(pixels), len(others))
+    g, n, k = np.repeat(_columns(others), len(set(pixels)), axis=1)
+    return np.stack([g, b, oh, ow, n, k])
 
 
 def balanced(op: FlowOp, machine: Machine, products: int, most: int, rng: np.random.Generator) -> IntArray:

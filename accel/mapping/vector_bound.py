@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
-from accel.mapping.bound_parts import Bounds, Ends, Loads, cut, latency_of, slots
+from accel.mapping.bound_parts import Bounds, Ends, Loads, latency_of, slots
+from accel.mapping.cuts import Cut
 from accel.mapping.mapping import VectorMapping, parts
 from accel.mapping.space import VECTOR_LOOPS, IntArray, Room, loop_sizes
 
@@ -20,7 +22,7 @@ class VectorBounds:
     def __init__(self, op: FlowOp, flow: Flow, machine: Machine, room: Room, tilings: IntArray) -> None:
         self.op, self.flow, self.machine, self.room, self.tilings = op, flow, machine, room, tilings
         sizes = loop_sizes(op)
-        self.cuts = {name: cut(size, tile) for (name, size), tile in zip(sizes.items(), tilings, strict=True)}
+        self.cuts = {name: Cut.of(size, tile) for (name, size), tile in zip(sizes.items(), tilings, strict=True)}
 
     def mapping(self, index: int) -> VectorMapping:
         """One tiling."""
@@ -31,7 +33,7 @@ class VectorBounds:
         machine, room, latency = self.machine, self.room, latency_of(self.machine)
         buffers, tensors = machine.buffers, self.flow.tensors
         ends = Ends.of(self.op, self.flow, machine, room, self.cuts)
-        tiles: Any = prod(count + rests for (_, count), (_, rests) in self.cuts.values())
+        tiles: Any = prod(cut.tiles for cut in self.cuts.values())
         sides = dict(zip(VECTOR_LOOPS, self.tilings, strict=True))
         fetched = [
             Loads.of_boxes(read, self.op, sides, tiles, tensors[read.tensor].bits, machine)
@@ -52,11 +54,11 @@ class VectorBounds:
             actions.update(activation_buffer_write_bytes=load.content_bytes, dram_read_bytes=load.dram_bytes)
         if fetched and not buffers.activation.double_buffered:
             bounds.append(tiles * latency + loading + ends.vector_cycles)
-        cycles = np.maximum.reduce(np.broadcast_arrays(*bounds))
+        cycles = reduce(np.maximum, bounds)
         # As transfers are asked for about two tiles ahead, and wait behind others that are not ready.
         expected = sum(load.expected_cycles for load in fetched)
         queue = tiles * machine.dram.latency_cycles + expected + ends.vector_cycles + ends.store_cycles
         moving = expected + ends.store_cycles
         busiest = [ends.vector_cycles, moving, *bounds[2:], parts(queue, slots(buffers.activation))]
-        alone = np.maximum.reduce(np.broadcast_arrays(*busiest))
+        alone = reduce(np.maximum, busiest)
         return Bounds(cycles, alone + first + ends.last_cycles, actions)
