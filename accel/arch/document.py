@@ -35,6 +35,21 @@ class Problem:
     hint: str
 
 
+def read_text(path: Path) -> str:
+    """A file's text; AccelError when it cannot be read or is not UTF-8."""
+    if path.exists() and not path.is_file():
+        raise AccelError("this is a folder, not a file" if path.is_dir() else "this is not a file", str(path))
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise AccelError("there is no such file", str(path)) from None
+    except OSError as error:
+        raise AccelError(f"cannot be read: {error.strerror}", str(path)) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise AccelError("this is not UTF-8 text", f"{path}:{line}", "save the file as UTF-8") from None
+
+
 @dataclass(slots=True)
 class Document:
     """One YAML document.
@@ -50,17 +65,7 @@ class Document:
     @classmethod
     def read(cls, path: Path) -> Document:
         """Read a file; AccelError when it cannot be read or is not YAML."""
-        if path.exists() and not path.is_file():
-            raise AccelError("this is a folder, not a file" if path.is_dir() else "this is not a file", str(path))
-        try:
-            return cls.parse(path.read_bytes().decode("utf-8"), str(path))
-        except FileNotFoundError:
-            raise AccelError("there is no such file", str(path)) from None
-        except OSError as error:
-            raise AccelError(f"cannot be read: {error.strerror}", str(path)) from None
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            raise AccelError("this is not UTF-8 text", f"{path}:{line}", "save the file as UTF-8") from None
+        return cls.parse(read_text(path), str(path))
 
     @classmethod
     def parse(cls, text: str, filename: str) -> Document:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from accel import gallery
 from accel.arch.base import Spec
 from accel.arch.check import check
-from accel.arch.document import Document
+from accel.arch.document import Document, read_text
 from accel.arch.load import resolve
 from accel.arch.units import CAPACITY
 
@@ -203,7 +204,14 @@ def load_technology(name_or_path: str | Path) -> Technology:
     AccelError
         Anything wrong in the file, with its line and column; an unknown name, with the nearest one.
     """
-    return check(Document.read(resolve(name_or_path, gallery.technologies, "technology")), Technology, {})
+    path = resolve(name_or_path, gallery.technologies, "technology")
+    return _technology(read_text(path), str(path))
+
+
+@cache
+def _technology(text: str, filename: str) -> Technology:
+    """What a file with this text says; every estimate asks again."""
+    return check(Document.parse(text, filename), Technology, {})
 
 
 def multiplier_adders(weight_bits: int, activation_bits: int) -> float:

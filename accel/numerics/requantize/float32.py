@@ -58,8 +58,9 @@ class Float32:
 
     def problem(self, multiplier: npt.ArrayLike) -> str:
         """See ``Requantizer``: every finite scale has a word."""
-        wrong = [scale for scale in np.asarray(multiplier, np.float64).ravel() if not np.isfinite(scale)]
-        return f"its scale is {wrong[0]:g}" if wrong else ""
+        scales = np.asarray(multiplier, np.float64).ravel()
+        wrong = scales[~np.isfinite(scales)]
+        return f"its scale is {wrong[0]:g}" if wrong.size else ""
 
     def encode(self, multiplier: npt.ArrayLike) -> Words:
         """See ``Requantizer``."""
