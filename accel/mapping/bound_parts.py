@@ -183,7 +183,7 @@ def least_bursts(shape: Shape4, bits: int, box: Sequence[Any], burst_bytes: int)
     for length, size in ((c, shape[1]), (w, shape[3]), (h, shape[2]), (b, shape[0])):
         near = step - span < burst
         span = (length - 1) * step + span
-        apart = np.where(near, length * bursts - (length - 1), length * bursts)
+        apart = length * bursts - near * (length - 1)
         bursts = np.where(dense & near, parts(span, burst), apart)
         dense = dense & (near | (np.asarray(length) == 1))
         step *= size

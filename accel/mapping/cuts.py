@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -26,29 +25,21 @@ class Cut:
     lengths: IntArray
     counts: IntArray
     """How many tiles of that length."""
+    tiles: IntArray
+    """How many there are; by tiling, like all that follows."""
+    first: IntArray
+    """The size of the first tile."""
+    last: IntArray
+    """The size of the last tile."""
 
     @classmethod
     def of(cls, size: int, tile: IntArray) -> Cut:
         """A loop that runs ``size`` times, by the size of each tiling's tile."""
-        rest = size % tile
+        whole, rest = size // tile, size % tile
         if not rest.any():
-            return cls(tile[None], (size // tile)[None])
-        return cls(np.stack([tile, rest]), np.stack([size // tile, rest > 0]))
-
-    @property
-    def tiles(self) -> Any:
-        """How many there are."""
-        return self.counts.sum(axis=0)
-
-    @property
-    def first(self) -> Any:
-        """The size of each tiling's first tile."""
-        return self.lengths[0]
-
-    @property
-    def last(self) -> Any:
-        """The size of each tiling's last tile."""
-        return np.where(self.counts[-1] > 0, self.lengths[-1], self.lengths[0])
+            return cls(tile[None], whole[None], whole, tile, tile)
+        rests = (rest > 0).astype(np.int64)
+        return cls(np.stack([tile, rest]), np.stack([whole, rests]), whole + rests, tile, np.where(rest, rest, tile))
 
 
 def kinds(cuts: Mapping[str, Cut]) -> Iterator[tuple[dict[str, IntArray], IntArray]]:

@@ -6,6 +6,8 @@ longer, with the clock itself.
 
 from __future__ import annotations
 
+import numpy as np
+
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
 from accel.graph.ir import Tensor
@@ -78,5 +80,6 @@ def products_of(op: FlowOp, flow: Flow, machine: Machine) -> int:
 def _choose_one(op: FlowOp, flow: Flow, machine: Machine, room: Room) -> ArrayMapping | VectorMapping:
     found = candidates(op, flow, machine, room, coarse(op, machine, products_of(op, flow, machine)))
     limit = found.expected_cycles.min() * (1 + _RESOLUTION)
-    as_cheap = (index for index, cycles in enumerate(found.expected_cycles.tolist()) if cycles <= limit)
-    return found.mapping(min(as_cheap, key=lambda index: (found.tiles[index], found.expected_cycles[index])))
+    as_cheap = np.flatnonzero(found.expected_cycles <= limit)
+    fewest = np.lexsort((found.expected_cycles[as_cheap], found.tiles[as_cheap]))[0]
+    return found.mapping(int(as_cheap[fewest]))
