@@ -7,6 +7,7 @@ from collections.abc import Callable
 from accel.arch.more import Variant, variants
 from accel.arch.spec import Machine
 from accel.errors import AccelError
+from accel.explore.workers import each
 from accel.graph.ir import Graph
 from accel.mapping.compile import fit_to_machine
 from accel.records import estimate_graph
@@ -14,9 +15,18 @@ from accel.studies.bottleneck import Bottleneck, More
 
 
 def study(
-    name: str, graph: Graph, machine: Machine, progress: Callable[[str, int, int], None] | None = None
+    name: str,
+    graph: Graph,
+    machine: Machine,
+    processes: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Bottleneck:
     """Estimate the network on the machine, and on each machine with more of one resource, mapped anew.
+
+    Parameters
+    ----------
+    processes
+        How many estimate at a time, where it pays; the record does not depend on it.
 
     Raises
     ------
@@ -29,10 +39,13 @@ def study(
     # No variant changes the widths of operands or the requantizer, which is what a graph is fitted to.
     fitted = fit_to_machine(graph, machine)
     here = estimate_graph(name, fitted, machine)
-    more = []
-    for done, variant in enumerate(tried, 1):
-        report(f"more {variant.resource}", done, len(tried) + 1)
-        more.append(_more(name, fitted, variant))
+    report("more of each resource", 1, len(tried) + 1)
+    more = each(
+        _more,
+        [(name, fitted, variant) for variant in tried],
+        processes,
+        lambda number, done: report(f"more {tried[number].resource}", done + 1, len(tried) + 1),
+    )
     return Bottleneck(here, tuple(more))
 
 

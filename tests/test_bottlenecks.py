@@ -10,6 +10,7 @@ import pytest
 
 from accel.bottlenecks import study
 from accel.errors import AccelError
+from accel.explore import workers
 from accel.studies.bottleneck import BOUNDS, Bottleneck, bound, intensity, roof
 from tests.machines import machine
 from tests.networks import Builder, residual_network
@@ -92,10 +93,10 @@ def test_the_record() -> None:
     net = residual_network()
     arch = machine(buffers=(2048, 4096, 2048))
     said: list[tuple[str, int, int]] = []
-    found = study("net", net.graph(net.last), arch, lambda *words: said.append(words))  # type: ignore[attr-defined]
+    found = study("net", net.graph(net.last), arch, 1, lambda *words: said.append(words))  # type: ignore[attr-defined]
     data = json.loads(found.to_json(), parse_constant=lambda word: 1 / 0)
-    assert [name for name, _, _ in said][:2] == ["as it is", "more DRAM bandwidth"]
-    assert [done for _, done, _ in said] == list(range(len(found.more) + 1))
+    assert [name for name, _, _ in said][:3] == ["as it is", "more of each resource", "more DRAM bandwidth"]
+    assert [done for _, done, _ in said] == list(range(len(found.more) + 2))
     assert {total for _, _, total in said} == {len(found.more) + 1}
     assert sum(layer["latency_cycles"] for layer in data["layers"]) == data["latency_cycles"]
     for layer in data["layers"]:
@@ -145,3 +146,13 @@ def test_a_network_that_does_not_run_on_the_machine_is_refused() -> None:
     net.conv(net.input(1, 64, 8, 8), 4)
     with pytest.raises(AccelError, match="the smallest tile needs 576 bytes in the activation buffer"):
         studied(net)
+
+
+def test_the_record_does_not_depend_on_the_number_of_processes(monkeypatch) -> None:
+    monkeypatch.setattr(workers, "WORTH_SECONDS", 0.0)
+    told: list[tuple[str, int, int]] = []
+    net, arch = linear(64, 64), machine(4, 5)
+    together = study("net", net.graph(), arch, 2, lambda *what: told.append(what))
+    assert together == study("net", net.graph(), arch)
+    assert [done for _, done, _ in told] == list(range(len(together.more) + 2))
+    assert {in_all for *_, in_all in told} == {len(together.more) + 1}

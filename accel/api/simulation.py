@@ -61,17 +61,23 @@ def estimate(network: Network, arch: Machine, mapping: Path | None = None) -> Re
     return estimate_graph(network.name, fit_to_machine(network.graph, arch), arch, mapping)
 
 
-def bottleneck(network: Network, arch: Machine, progress: Progress | None = None) -> Bottleneck:
+def bottleneck(network: Network, arch: Machine, processes: int = 1, progress: Progress | None = None) -> Bottleneck:
     """What bounds each layer, how busy each unit is, and what more of each resource would bring.
 
     Every machine with twice as much of one thing (or half the latency) gets a mapping and an estimate of its own.
+
+    Parameters
+    ----------
+    processes
+        How many estimate at a time, where it pays. The record does not depend on it; with more than one, the calling
+        script must be importable, as Python's multiprocessing has it.
 
     Raises
     ------
     AccelError
         As for ``estimate``; what is wrong with one of the other machines is part of the record.
     """
-    return find_bottlenecks(network.name, network.graph, arch, progress)
+    return find_bottlenecks(network.name, network.graph, arch, processes, progress)
 
 
 def lowered(network: Network, arch: Machine, mapping: Path | None = None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from accel.cli.options import Arch, Json, Net, Overwrite
+from accel.cli.options import Arch, Json, Net, Overwrite, Processes
 from accel.cli.output import progress_bar, say
 
 commands = typer.Typer()
@@ -46,9 +46,7 @@ def map_(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of what is drawn from spaces too large for --effort full.")
     ] = 0,
-    processes: Annotated[
-        int | None, typer.Option("--processes", "-j", min=1, help="How many search at a time; all cores unless given.")
-    ] = None,
+    processes: Processes = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="YAML", help="Write the mappings, for --mapping of others.")
     ] = None,

@@ -74,6 +74,12 @@ Out = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run has written.")]
 
 
+Processes = Annotated[
+    int | None,
+    typer.Option("--processes", "-j", min=1, help="How many work at a time, where it pays; all cores unless given."),
+]
+
+
 Input = Annotated[
     Path | None,
     typer.Option("--input", "-i", help="The network's input as .npy; several images along the first axis."),

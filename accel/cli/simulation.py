@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accel.cli.options import Arch, Csv, Input, Json, MappingFile, Net, Out, Overwrite
+from accel.cli.options import Arch, Csv, Input, Json, MappingFile, Net, Out, Overwrite, Processes
 from accel.cli.output import check_outputs, compile_kernels, note, progress_bar, say, show_result, write_folder
 from accel.errors import AccelError
 
@@ -157,6 +157,7 @@ def verify(
 def bottleneck(
     network: Net,
     arch: Arch,
+    processes: Processes = None,
     json: Json = False,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -172,7 +173,7 @@ def bottleneck(
     check_outputs(out, overwrite, json, csv=False)
     net, machine = api.load_network(network), api.load_arch(arch)
     with progress_bar() as progress:
-        study = api.bottleneck(net, machine, progress)
+        study = api.bottleneck(net, machine, processes or os.cpu_count() or 1, progress)
     if json:
         say(study.to_json() + "\n")
     else:

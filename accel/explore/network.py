@@ -7,13 +7,12 @@ so a mapping that begins faster may win nothing there. What the network as a who
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 
 from accel.arch.spec import Machine
 from accel.explore.nest import Effort, Found, search
 from accel.explore.objective import Figures, Objective, Prices, counts
-from accel.explore.workers import workers
+from accel.explore.workers import each
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, VectorMapping
@@ -76,19 +75,14 @@ def search_network(
         for position, op in enumerate(flow.ops)
     )
     tell = progress or (lambda text, done, total: None)
-    found: dict[int, Found] = {}
-    with workers(min(processes, len(first))) as run:
-        jobs = {}
-        for position in first.values():
-            start = before[position]
-            assert start is not None
-            op = flow.ops[position]
-            alone = residency.alone(position, op)
-            job = run(search, op, _alone(op, flow), machine, alone, prices, objective, effort, seed, start)
-            jobs[job] = position
-        for done, job in enumerate(as_completed(jobs)):
-            found[jobs[job]] = job.result()
-            tell(flow.ops[jobs[job]].name, done + 1, len(jobs))
+    kinds = list(first.values())
+    jobs = []
+    for position in kinds:
+        op = flow.ops[position]
+        alone = residency.alone(position, op)
+        jobs.append((op, _alone(op, flow), machine, alone, prices, objective, effort, seed, before[position]))
+    searched = each(search, jobs, processes, lambda number, done: tell(flow.ops[kinds[number]].name, done, len(jobs)))
+    found = dict(zip(kinds, searched, strict=True))
     results = tuple(found.get(position) for position in same_as)
     after = tuple(None if result is None else result.mapping for result in results)
     figures_before, figures_after = (

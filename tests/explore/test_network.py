@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accel.cost.prices import prices_of
+from accel.explore import workers
 from accel.explore.network import search_network, total
 from accel.explore.objective import OBJECTIVES
 from accel.flow.lower import lower
@@ -42,12 +43,14 @@ def test_equal_nests_are_searched_once() -> None:
     assert [(done, in_all) for _, done, in_all in told] == [(1, 2), (2, 2)]
 
 
-def test_processes_find_the_same() -> None:
+def test_processes_find_the_same(monkeypatch) -> None:
+    monkeypatch.setattr(workers, "WORTH_SECONDS", 0.0)
     arch = machine(bandwidth="2 B/cycle")
-    flow = lower(twins().graph())
-    alone, together = (
-        search_network(flow, arch, prices_of(arch), effort="full", processes=processes) for processes in (1, 2)
-    )
+    net = Builder()
+    x = net.conv(net.input(1, 4, 10, 10), 8)
+    net.conv(net.conv(net.conv(x, 8), 8), 4)
+    flow = lower(net.graph())
+    alone, together = (search_network(flow, arch, prices_of(arch), processes=processes) for processes in (1, 2))
     assert alone.after == together.after
     assert alone.found == together.found
     assert alone.figures_after == together.figures_after
