@@ -55,7 +55,7 @@ def search_mapping(
         be written.
     """
     wanted, how_long = check_objective(objective), _check_effort(effort)
-    with output_file(out, overwrite) if out is not None else nullcontext() as partial:
+    with output_file(out, overwrite, "YAML") if out is not None else nullcontext() as partial:
         flow = lower(fit_to_machine(network.graph, arch))
         search = search_network(flow, arch, prices_of(arch), wanted, how_long, seed, processes, progress)
         comment = f"accel map --objective {objective} --effort {effort} --seed {seed}"

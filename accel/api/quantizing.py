@@ -163,9 +163,7 @@ def allocate(
     subject = _float_subject(network, calibration, labels, images, arch)
     if out is None:
         return allocate_bits(subject, limit, bits, first_last, equal, progress)
-    if out.is_dir():
-        raise AccelError("this is a folder, not a file", str(out), "name the YAML file to write")
-    with output_file(out, overwrite) as partial:
+    with output_file(out, overwrite, "YAML") as partial:
         allocation = allocate_bits(subject, limit, bits, first_last, equal, progress)
         partial.write_text(allocation.to_yaml(), encoding="utf-8")
     return allocation

@@ -75,7 +75,7 @@ class Document:
             raise AccelError(
                 "the file holds a list or a single value",
                 document.at(document.root),
-                "it must hold keys with values, as in 'name: my-machine'",
+                "it must hold keys with values, as in 'key: value'",
             )
         document.value = document._plain(document.root, {})
         return document

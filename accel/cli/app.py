@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import getdoc
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -41,6 +42,16 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def reflow(commands: typer.Typer) -> None:
+    """Let the terminal break the lines of the commands' help: those of a docstring are as wide as the source."""
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            reflow(group.typer_instance)
+    for command in commands.registered_commands:
+        paragraphs = (getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from accel.cli.options import Json, MachineArgument, network_names
+from accel.cli.options import Json, MachineArgument, network_names, one_of
 from accel.cli.output import print_rows, progress_bar, say
 
 commands = typer.Typer()
@@ -85,7 +85,7 @@ def make_network(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
     tail: Annotated[
-        Tail, typer.Option(help="pool: GlobalAveragePool + Flatten; mean: ReduceMean + Reshape.")
+        Tail, one_of(Tail, "--tail", help="pool: GlobalAveragePool + Flatten; mean: ReduceMean + Reshape.")
     ] = Tail.POOL,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from accel.cli.options import Arch, Json, Net, Overwrite, Processes
+from accel.cli.options import Arch, Json, Net, Processes, one_of
 from accel.cli.output import progress_bar, say
 
 commands = typer.Typer()
@@ -37,11 +37,11 @@ def map_(
     network: Net,
     arch: Arch,
     objective: Annotated[
-        Wanted, typer.Option("--objective", help="What is wanted less of; edp is energy times cycles.")
+        Wanted, one_of(Wanted, "--objective", help="What is wanted less of; edp is energy times cycles.")
     ] = Wanted.CYCLES,
     effort: Annotated[
         HowLong,
-        typer.Option("--effort", help="quick: a few hundred tilings of each layer; full: all, or all equal parts."),
+        one_of(HowLong, "--effort", help="quick: a few hundred tilings of each layer; full: all, or all equal parts."),
     ] = HowLong.QUICK,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of what is drawn from spaces too large for --effort full.")
@@ -50,7 +50,7 @@ def map_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="YAML", help="Write the mappings, for --mapping of others.")
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     json: Json = False,
 ) -> None:
     """Search each layer's mapping with the clock: dataflow, tile, loop order, groups at once.

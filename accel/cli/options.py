@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+from accel.errors import AccelError
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def one_of(kind: type[E], *names: str, help: str) -> Any:
+    """An option that takes one of a few words, and says in a sentence which."""
+    words = [one.value for one in kind]
+
+    def parse(word: str) -> E:
+        if word not in words:
+            raise AccelError(f"{names[0]} is '{word}'", hint=f"legal are {', '.join(words)}")
+        return kind(word)
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return typer.Option(*names, parser=parse, metavar="|".join(words), autocompletion=complete, help=help)
 
 
 def machine_names(incomplete: str) -> list[str]:

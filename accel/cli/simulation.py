@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accel.cli.options import Arch, Csv, Input, Json, MappingFile, Net, Out, Overwrite, Processes
+from accel.cli.options import Arch, Csv, Input, Json, MappingFile, Net, Out, Overwrite, Processes, one_of
 from accel.cli.output import check_outputs, compile_kernels, note, progress_bar, say, show_result, write_folder
 from accel.errors import AccelError
 
@@ -188,7 +188,7 @@ def bottleneck(
 def lower(
     network: Net,
     arch: Arch,
-    stage: Annotated[Stage, typer.Option("--stage", "-s", help="Which form to print.")] = Stage.ALL,
+    stage: Annotated[Stage, one_of(Stage, "--stage", "-s", help="Which form to print.")] = Stage.ALL,
     mapping: MappingFile = None,
 ) -> None:
     """Print what a network becomes on its way to a machine: graph, flow, mapping, program."""

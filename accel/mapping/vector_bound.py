@@ -50,6 +50,8 @@ class VectorBounds:
             parts(chain, slots(buffers.accumulator)),
         ]
         actions = ends.actions.copy()
+        # Named where nothing is loaded, too: a search may want less of it.
+        actions["dram_read_bytes"] = np.zeros_like(tiles)
         for load in fetched:
             actions.update(activation_buffer_write_bytes=load.content_bytes, dram_read_bytes=load.dram_bytes)
         if fetched and not buffers.activation.double_buffered:

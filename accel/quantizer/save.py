@@ -1,4 +1,4 @@
-"""The ONNX file that is written: whole or not at all, and never over another by accident."""
+"""A file that a command writes: whole or not at all, and never over another by accident."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from accel.errors import AccelError
 
 
 @contextmanager
-def output_file(out: Path, overwrite: bool) -> Iterator[Path]:
+def output_file(out: Path, overwrite: bool, kind: str = ".onnx") -> Iterator[Path]:
     """A new file beside ``out`` that takes its place at the end, unless something goes wrong before.
 
     Entering it is the test whether there can be such a file, before any long work.
+
+    Parameters
+    ----------
+    kind
+        Of file, for messages.
 
     Raises
     ------
@@ -25,13 +30,13 @@ def output_file(out: Path, overwrite: bool) -> Iterator[Path]:
         ``out`` exists, is a folder, or cannot be written.
     """
     if out.is_dir():
-        raise AccelError("this is a folder, not a file", str(out), "name the .onnx file to write")
+        raise AccelError("this is a folder, not a file", str(out), f"name the {kind} file to write")
     if out.exists() and not overwrite:
         raise AccelError("the file exists already", str(out), "choose another name, or replace it: --overwrite")
     if not out.parent.is_dir():
         raise AccelError(f"there is no folder {out.parent}", str(out), "make it first")
     try:
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".quantizing-", suffix=".onnx")
+        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".accel-unfinished-")
     except OSError as error:
         raise _unwritable(out, error) from error
     os.close(handle)
@@ -59,7 +64,7 @@ def save(model: onnx.ModelProto, partial: Path, out: Path) -> None:
 
 def _unwritable(out: Path, error: OSError) -> AccelError:
     reason = error.strerror or str(error)
-    return AccelError(f"the network cannot be written here ({reason})", str(out), "name a file that you may write")
+    return AccelError(f"the file cannot be written here ({reason})", str(out), "name a file that you may write")
 
 
 def _umask() -> int:

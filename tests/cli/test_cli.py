@@ -26,11 +26,18 @@ def test_version(accel) -> None:
 
 
 def test_help_teaches_each_command(accel) -> None:
-    words = {"machines", "drams", "networks", "show", "schema", "estimate", "run", "verify", "lower"}
+    words = {"machines", "drams", "networks", "show", "schema", "estimate", "run", "verify", "lower", "map"}
     out = accel("--help").out
     assert all(word in out for word in words)
     for word in words:
         assert accel(word, "--help").code == 0
+
+
+def test_help_is_as_wide_as_the_terminal_and_not_as_the_source(accel, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    lines = [line.strip() for line in accel("map", "--help").out.splitlines()]
+    (found,) = (line for line in lines if line.startswith("Lower bounds say"))
+    assert found.endswith("what does not fit is refused with its line.")
 
 
 @pytest.mark.parametrize("command", ["machines", "drams", "networks"])

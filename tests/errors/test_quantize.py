@@ -138,7 +138,7 @@ def test_places(here, accel) -> None:
         assert accel(*words, out) == (2, "", f"error: {message}\n")
     if Path("/proc/self").exists():
         ran = accel(*words, "/proc/q.onnx")
-        assert ran.err.startswith("error: /proc/q.onnx: the network cannot be written here (")
+        assert ran.err.startswith("error: /proc/q.onnx: the file cannot be written here (")
         assert ran.err.endswith("); name a file that you may write\n")
     assert Path("taken.onnx").read_text() == "mine"
     assert accel(*words, "taken.onnx", "--overwrite").code == 0
