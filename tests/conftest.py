@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from accel.cli import main
-from accel.sim.warm_up import warm_up
+from accel.sim.warm_up import warm_up, warm_up_dram
 
 # A test that takes long on a busy machine is not wrong.
 settings.register_profile("no deadline", deadline=None)
@@ -27,6 +27,7 @@ class Ran(NamedTuple):
 def compiled() -> None:
     """Kernels on disk, so that no command has to say that it compiles them."""
     warm_up()
+    warm_up_dram()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accel.cli.options import ArchOrNone, Calibrate, Csv, Float, Images, Input, Json, Labels, Net, machine_names
-from accel.cli.output import check_outputs, note, progress_bar, say
+from accel.cli.output import check_outputs, load_machine, note, progress_bar, say
 
 commands = typer.Typer()
 
@@ -152,7 +152,7 @@ def accumulators(
     check_outputs(None, False, json, csv)
     widths = None if bits is None else api.parse_widths(bits)
     net = api.load_network(network)
-    machine = None if arch is None else api.load_arch(arch)
+    machine = None if arch is None else load_machine(arch)
     with progress_bar() as progress:
         study = api.accumulators(net, machine, input_file, labels, images, widths, progress)
     if json:
@@ -196,7 +196,7 @@ def cost_laws(
     check_outputs(None, False, json, csv)
     widths = api.Widths(weights, activations, first_last)
     net = api.load_network(network)
-    study = api.cost_laws(net, None if arch is None else api.load_arch(arch), widths)
+    study = api.cost_laws(net, None if arch is None else load_machine(arch), widths)
     if json:
         say(study.to_json() + "\n")
         return
@@ -230,7 +230,7 @@ def sensitivity(
 
     check_outputs(None, False, json, csv)
     widths = api.parse_widths(bits)
-    machine = None if arch is None else api.load_arch(arch)
+    machine = None if arch is None else load_machine(arch)
     with progress_bar() as progress:
         study = api.sensitivity(network, calibrate, labels, images, machine, widths, progress)
     if json:
@@ -285,7 +285,7 @@ def allocate(
     from accel import api
 
     widths = api.parse_widths(bits)
-    machine = None if arch is None else api.load_arch(arch)
+    machine = None if arch is None else load_machine(arch)
     with progress_bar() as progress:
         allocation = api.allocate(
             network, budget, machine, calibrate, labels, images, widths, first_last, equal, out, overwrite, progress

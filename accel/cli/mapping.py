@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from accel.cli.options import Arch, Json, Net, Processes, one_of
-from accel.cli.output import progress_bar, say
+from accel.cli.output import load_machine, progress_bar, say
 
 commands = typer.Typer()
 
@@ -64,7 +64,7 @@ def map_(
     """
     from accel import api
 
-    net, machine = api.load_network(network), api.load_arch(arch)
+    net, machine = api.load_network(network), load_machine(arch)
     with progress_bar() as progress:
         search = api.search_mapping(
             net, machine, objective, effort, seed, processes or os.cpu_count() or 1, out, overwrite, progress

@@ -13,6 +13,7 @@ from accel.errors import AccelError
 
 if TYPE_CHECKING:
     from accel.api import Progress
+    from accel.arch.spec import Machine
     from accel.result import Result
 
 
@@ -49,6 +50,20 @@ def compile_kernels() -> None:
     if not is_compiled():
         print("compiling the simulator's kernels, once; later runs take them from the disk", file=sys.stderr)
         warm_up()
+
+
+def load_machine(arch: str) -> Machine:
+    """Load a machine for its clock; what times its DRAM, if that is a device, is compiled with a word about it."""
+    from accel import api
+
+    machine = api.load_arch(arch)
+    if machine.dram.device is not None:
+        from accel.sim.warm_up import is_dram_compiled, warm_up_dram
+
+        if not is_dram_compiled():
+            print("compiling the DRAM's kernels, once; later runs take them from the disk", file=sys.stderr)
+            warm_up_dram()
+    return machine
 
 
 def check_outputs(out: Path | None, overwrite: bool, json: bool, csv: bool) -> None:

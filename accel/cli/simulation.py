@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accel.cli.options import Arch, Csv, Input, Json, MappingFile, Net, Out, Overwrite, Processes, one_of
-from accel.cli.output import check_outputs, compile_kernels, note, progress_bar, say, show_result, write_folder
+from accel.cli.output import (
+    check_outputs,
+    compile_kernels,
+    load_machine,
+    note,
+    progress_bar,
+    say,
+    show_result,
+    write_folder,
+)
 from accel.errors import AccelError
 
 if TYPE_CHECKING:
@@ -44,7 +53,7 @@ def estimate(
     from accel import api
 
     check_outputs(out, overwrite, json, csv)
-    result = api.estimate(api.load_network(network), api.load_arch(arch), mapping)
+    result = api.estimate(api.load_network(network), load_machine(arch), mapping)
     show_result(result, json, csv, out, overwrite)
 
 
@@ -95,7 +104,7 @@ def run(
 
     check_outputs(out, overwrite, json, csv)
     asked = _waves(waves, layer, cycles, out, overwrite)
-    net, machine = api.load_network(network), api.load_arch(arch)
+    net, machine = api.load_network(network), load_machine(arch)
     compile_kernels()
     with progress_bar() as progress:
         simulation = api.simulate(
@@ -144,7 +153,7 @@ def verify(
 
     if layers is not None and not rtl:
         raise AccelError("--layers picks the layers that --rtl replays", hint="add --rtl, or leave --layers out")
-    net, machine = api.load_network(network), api.load_arch(arch)
+    net, machine = api.load_network(network), load_machine(arch)
     compile_kernels()
     with progress_bar() as progress:
         verification = api.verify(net, machine, input_file, progress, rtl, layers, mapping)
@@ -171,7 +180,7 @@ def bottleneck(
     from accel import api
 
     check_outputs(out, overwrite, json, csv=False)
-    net, machine = api.load_network(network), api.load_arch(arch)
+    net, machine = api.load_network(network), load_machine(arch)
     with progress_bar() as progress:
         study = api.bottleneck(net, machine, processes or os.cpu_count() or 1, progress)
     if json:

@@ -8,14 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from accel.arch.dram import DramDevice
 from accel.arch.timing import ArrayTiming
-from accel.sim import array_kernels, im2col
+from accel.sim import array_kernels, dram_kernels, im2col
 from accel.sim.array import Sums, compute_tile, moving_layout
+from accel.sim.dram import Dram
 
 _KERNELS: tuple[Any, ...] = (
     array_kernels.step_operand_stays,
     array_kernels.step_result_stays,
     im2col.read_lines_of_pixels,
+)
+_DRAM_KERNELS: tuple[Any, ...] = (
+    dram_kernels.serve,
+    dram_kernels.advance,
+    dram_kernels.tick_of,
+    dram_kernels.cycle_of,
 )
 
 
@@ -25,6 +33,11 @@ def is_compiled() -> bool:
     True does not promise every operand type; a type that is new to this machine still compiles for a second or two.
     """
     return all(_is_on_disk(kernel) for kernel in _KERNELS)
+
+
+def is_dram_compiled() -> bool:
+    """The same of the kernels that time a DRAM device."""
+    return all(_is_on_disk(kernel) for kernel in _DRAM_KERNELS)
 
 
 def _is_on_disk(kernel: Any) -> bool:
@@ -49,7 +62,19 @@ def warm_up() -> None:
         timing = ArrayTiming(dataflow, 1, 1, True, False, 1, 1, 1, "none", 1)
         lines = im2col.image_lines(image, window, (0, 1), moving_layout(timing, 4, 1, 1), dataflow)
         compute_tile(timing, Sums(32, 32, "wrap"), lines, weights, sums, first=True, safe=True)
-    # numba goes by a source's content, ``is_compiled`` by times: a source that was only touched is not compiled again.
+    _touch(_KERNELS)
+
+
+def warm_up_dram() -> None:
+    """Compile the kernels that time a DRAM device, or load them from disk."""
+    dram = Dram(DramDevice.named("lpddr4-3200"), outstanding=1, clock_hz=1e9)
+    dram.serve([(0, 64)])
+    dram.advance(1)
+    _touch(_DRAM_KERNELS)
+
+
+def _touch(kernels: tuple[Any, ...]) -> None:
+    """numba goes by a source's content, and we by times: a source that was only touched is not compiled again."""
     with suppress(OSError):
-        for index in (index for kernel in _KERNELS for index in _indices(kernel)):
+        for index in (index for kernel in kernels for index in _indices(kernel)):
             index.touch()

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 from accel import api, networks
+from accel.arch.load import dump_machine
+from accel.arch.spec import Machine
 from accel.gallery import workloads_dir
 from accel.result import Result
+from accel.sim import warm_up
 
 DIGITS = workloads_dir() / "digits_resnet8"
 INT8 = DIGITS / "int8.onnx"
@@ -86,6 +89,19 @@ def test_made_networks_take_their_tail(accel, tmp_path, monkeypatch) -> None:
     assert accel("networks", "make", "resnet20", "--out", tmp_path / "n", "--tail", "mean", "--overwrite").code == 0
     ((name, fields),) = asked
     assert (name, fields["tail"], fields["overwrite"]) == ("resnet20", "mean", True)
+
+
+def test_what_times_a_dram_is_compiled_with_a_word_about_it(accel, monkeypatch, tmp_path) -> None:
+    compiled = []
+    monkeypatch.setattr(warm_up, "is_dram_compiled", lambda: bool(compiled))
+    monkeypatch.setattr(warm_up, "warm_up_dram", lambda: compiled.append(True))
+    assert accel("estimate", *WORDS).err == ""
+    arch = tmp_path / "device.yaml"
+    fields = api.load_arch("edge-32x32").to_file() | {"dram": {"device": {"preset": "lpddr4-3200"}}}
+    arch.write_text(dump_machine(Machine.model_validate(fields)))
+    said = [accel("estimate", INT8, "--arch", arch).err for _ in range(2)]
+    assert said == ["compiling the DRAM's kernels, once; later runs take them from the disk\n", ""]
+    assert compiled == [True]
 
 
 def test_an_interrupt_is_no_traceback(accel, monkeypatch) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from accel import api
+from accel.arch.load import dump_machine
+from accel.arch.spec import Machine
 from accel.sim import jit
 
 
@@ -28,6 +31,25 @@ def test_first_run_compiles_and_the_second_does_not(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert outputs == [["False", "True", "1"], ["True", "True", "0"]]
+
+
+def test_what_times_a_dram_is_compiled_ahead_of_the_clock(tmp_path: Path) -> None:
+    """The clock finds all of it, for the types that it has."""
+    arch = tmp_path / "device.yaml"
+    fields = api.load_arch("edge-32x32").to_file() | {"dram": {"device": {"preset": "ddr4-3200-x16"}}}
+    arch.write_text(dump_machine(Machine.model_validate(fields)))
+    code = (
+        "from accel import api\n"
+        "from accel.sim import dram_kernels, warm_up\n"
+        "print(warm_up.is_dram_compiled()); warm_up.warm_up_dram(); print(warm_up.is_dram_compiled())\n"
+        f"api.estimate(api.load_network('digits-resnet8'), api.load_arch({str(arch)!r}))\n"
+        "print({len(kernel.signatures) for kernel in warm_up._DRAM_KERNELS})\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ran.stdout.split() == ["False", "True", "{1}"]
 
 
 def test_a_source_that_was_only_touched_is_compiled_already() -> None:
