@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from accel import gallery
+from accel.arch.dram import DramDevice
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
 from accel.flow.lower import lower
@@ -23,6 +27,7 @@ from accel.mapping.vector_bound import VectorBounds
 from accel.sim.engine import run
 from tests.machines import DATAFLOWS, machine
 from tests.networks import Builder
+from tests.sim.dram_devices import devices, easy
 
 FIELDS: list[dict[str, Any]] = [
     {},
@@ -61,7 +66,10 @@ def any_layer(rng: random.Random) -> Flow:
     return lower(net.graph())
 
 
-def any_case(rng: random.Random) -> tuple[FlowOp, Flow, Machine, Residency, np.ndarray]:
+Case = tuple[FlowOp, Flow, Machine, Residency, np.ndarray]
+
+
+def any_case(rng: random.Random) -> Case:
     """A layer, a machine, what stays on chip, and some tilings that fit."""
     while True:
         flow = any_layer(rng)
@@ -103,35 +111,68 @@ def timed(flow: Flow, arch: Machine, kept: Residency, mapping: ArrayMapping | Ve
     return program, max(run(program, arch).done)
 
 
+def assert_bounds_hold(case: Case, rng: random.Random) -> list[float]:
+    """For every tiling, one way; what is returned is how near the bounds on cycles are."""
+    op, flow, arch, kept, tilings = case
+    room = kept.room(0, op)
+    bounds: ArrayBounds | VectorBounds
+    mappings: list[tuple[int, ArrayMapping | VectorMapping]]
+    if op.on_array:
+        bounds = ArrayBounds(op, flow, arch, room, tilings)
+        most = most_groups_at_once(op, arch, layer_step(op, flow.tensors, arch))
+        (dataflow,) = arch.array.dataflow
+        way = Way(dataflow, rng.choice(OUTER))
+        if dataflow == "weight_stationary" and rng.random() < 0.5:
+            way = Way(dataflow, way.outer, rng.randint(1, most))
+        bound = bounds.of(way)
+        whole = np.equal(tilings[-2:].T, list(loop_sizes(op).values())[-2:]).all(axis=1)
+        legal = [index for index in range(tilings.shape[1]) if way.groups_at_once == 1 or whole[index]]
+        mappings = [(index, bounds.mapping(way, index)) for index in legal]
+    else:
+        bounds = VectorBounds(op, flow, arch, room, tilings)
+        bound = bounds.bounds()
+        mappings = [(index, bounds.mapping(index)) for index in range(tilings.shape[1])]
+    ratios = []
+    for index, mapping in mappings:
+        program, cycles = timed(flow, arch, kept, mapping)
+        assert bound.cycles[index] <= cycles, (mapping, arch, kept)
+        actions = program.layers[0].actions
+        for name, amount in bound.actions.items():
+            least = int(np.broadcast_to(amount, tilings.shape[1])[index])
+            assert least <= getattr(actions, name), (name, mapping, arch, kept)
+        ratios.append(bound.cycles[index] / cycles)
+    return ratios
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_no_clock_is_faster_and_no_layer_does_less(seed) -> None:
     rng = random.Random(seed)
-    ratios = []
-    for _ in range(12):
-        op, flow, arch, kept, tilings = any_case(rng)
-        room = kept.room(0, op)
-        if op.on_array:
-            bounds = ArrayBounds(op, flow, arch, room, tilings)
-            most = most_groups_at_once(op, arch, layer_step(op, flow.tensors, arch))
-            (dataflow,) = arch.array.dataflow
-            way = Way(dataflow, rng.choice(OUTER))
-            if dataflow == "weight_stationary" and rng.random() < 0.5:
-                way = Way(dataflow, way.outer, rng.randint(1, most))
-            bound = bounds.of(way)
-        else:
-            bound = VectorBounds(op, flow, arch, room, tilings).bounds()
-        for index in range(tilings.shape[1]):
-            if op.on_array:
-                if way.groups_at_once > 1 and list(tilings[-2:, index]) != list(loop_sizes(op).values())[-2:]:
-                    continue
-                mapping = bounds.mapping(way, index)
-            else:
-                mapping = VectorBounds(op, flow, arch, room, tilings).mapping(index)
-            program, cycles = timed(flow, arch, kept, mapping)
-            assert bound.cycles[index] <= cycles, (mapping, arch, kept)
-            actions = program.layers[0].actions
-            for name, amount in bound.actions.items():
-                least = int(np.broadcast_to(amount, tilings.shape[1])[index])
-                assert least <= getattr(actions, name), (name, mapping, arch, kept)
-            ratios.append(bound.cycles[index] / cycles)
+    ratios = [ratio for _ in range(12) for ratio in assert_bounds_hold(any_case(rng), rng)]
     assert np.mean(ratios) > 0.8
+
+
+@st.composite
+def devices_around(draw: st.DrawFn) -> dict[str, Any]:
+    """Drawn devices of small rows, or ones of the gallery, and how many requests are in flight."""
+    preset = draw(st.sampled_from([None, None, "easy", *(path.stem for path in gallery.drams())]))
+    if preset == "easy":
+        device = easy()
+    elif preset is None:
+        device = draw(devices())
+    else:
+        device = DramDevice.named(preset, channels=draw(st.sampled_from([1, 2])))
+    shape = device.organization.model_copy(update={"rows": 1 << 12})
+    return {
+        "outstanding": draw(st.sampled_from([1, 2, 3, 8, 64])),
+        "device": device.model_copy(update={"organization": shape}).model_dump(by_alias=True),
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(dram=devices_around(), seed=st.integers(0, 1 << 30), clock=st.sampled_from(["1 GHz", "233 MHz", "2 GHz"]))
+def test_no_device_is_faster(dram, seed, clock) -> None:
+    """Rows that are open answer at once, channels work side by side, and requests are asked for ahead."""
+    rng = random.Random(seed)
+    op, flow, arch, kept, tilings = any_case(rng)
+    arch = Machine.model_validate(arch.to_file() | {"dram": dram, "clock": clock})
+    assert_bounds_hold((op, flow, arch, kept, tilings[:, :4]), rng)
