@@ -67,9 +67,10 @@ def test_one_process_is_this_one() -> None:
 
 @pytest.mark.usefixtures("eager")
 def test_a_mistake_that_another_process_finds_is_the_same_sentence() -> None:
+    """Of the two jobs that it was given, whichever is heard of first."""
     with pytest.raises(AccelError) as error:
         each(fails_elsewhere, [(number,) for number in range(200)], 2)
-    assert str(error.value) == "net:conv: 1 is too many; take less"
+    assert str(error.value) in {f"net:conv: {number} is too many; take less" for number in (1, 2)}
     assert multiprocessing.active_children() == []
 
 
