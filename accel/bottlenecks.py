@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from accel.arch.more import Variant, variants
 from accel.arch.spec import Machine
+from accel.compile import fit_to_machine
 from accel.errors import AccelError
 from accel.explore.workers import each
 from accel.graph.ir import Graph
-from accel.mapping.compile import fit_to_machine
 from accel.records import estimate_graph
 from accel.studies.bottleneck import Bottleneck, More
 

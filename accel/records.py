@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology, load_technology
+from accel.collector import no_collection
+from accel.compile import compile_graph
 from accel.cost.area import area_of
 from accel.cost.energy import activity_energy, energy_of
 from accel.graph.ir import Graph
-from accel.mapping.compile import compile_graph
 from accel.mapping.mapping import layer_step
 from accel.mapping.program import Program
 from accel.result import (
@@ -53,8 +54,9 @@ def estimate_graph(name: str, graph: Graph, machine: Machine, mapping: Path | No
     mapping
         A file of mappings; None: they are chosen.
     """
-    program = compile_graph(graph, machine, mapping)
-    return result_of(name, graph.batch, machine, program, run_clock(program, machine), None)
+    with no_collection():
+        program = compile_graph(graph, machine, mapping)
+        return result_of(name, graph.batch, machine, program, run_clock(program, machine), None)
 
 
 def result_of(

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
+from accel.compile import compile_graph, fit_to_machine
 from accel.flow.ir import Range
 from accel.graph.execute import Accumulation, Execution, execute
 from accel.graph.ir import Add, AveragePool, Concat, Conv, Graph, Linear, Node, Requantize, Reshape
 from accel.graph.node_witness import onnxruntime_node, rounding_share
 from accel.graph.rebase import from_file, to_file
 from accel.graph.witness import Witness, cpu_doubt, onnxruntime_tensors
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.mapping import ArrayMapping, k_tiles, layer_step
 from accel.mapping.program import Program
 from accel.numerics.arithmetic import Arithmetic
@@ -132,15 +132,13 @@ def verify_program(
 
 
 def _simulate(simulator: Simulator, inputs: dict[str, Array], reference: Execution, fed: bool) -> dict[str, Comparison]:
-    """Compare each tensor when it is stored; ``fed``: then put the reference's in its place."""
+    """Compare each tensor when it is made; ``fed``: layers read the reference's in its place."""
     found: dict[str, Comparison] = {}
 
-    def compare(name: str, values: Array) -> Array | None:
-        expected = reference.tensors[name]
-        found[name] = _compare(values, expected, "simulator", "reference")
-        return expected if fed else None
+    def compare(name: str, values: Array) -> None:
+        found[name] = _compare(values, reference.tensors[name], "simulator", "reference")
 
-    simulator.run(inputs, on_tensor=compare)
+    simulator.run(inputs, on_tensor=compare, fed=reference.tensors if fed else None)
     return found
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from accel import records
 from accel.arch.technology import LeakageFigures, Sourced, load_technology
+from accel.compile import compile_graph
 from accel.cost.area import area_of
 from accel.cost.energy import activity_energy, energy_of, leakage_mw
-from accel.mapping.compile import compile_graph
 from accel.records import Observations, result_of
 from accel.result import AccumulatorUse, Accuracy, Activity, Cycles, NumericError
 from accel.sim.simulate import run_clock

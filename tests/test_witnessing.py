@@ -12,12 +12,12 @@ import pytest
 import accel.witnessing as room
 from accel.arch.load import load_arch
 from accel.arch.spec import Machine
+from accel.compile import compile_graph
 from accel.gallery import workloads_dir
 from accel.graph.execute import execute
 from accel.graph.ir import Conv, Graph, Linear
 from accel.graph.onnx import load_network
 from accel.graph.witness import Witness, onnxruntime_tensors
-from accel.mapping.compile import compile_graph
 from accel.mapping.mapping import ArrayMapping, k_folds
 from accel.networks import with_batch
 from accel.numerics.adders import ADDERS

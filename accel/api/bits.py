@@ -12,7 +12,7 @@ import numpy.typing as npt
 from accel.api.network import Network, images_and_labels
 from accel.api.progress import Progress
 from accel.arch.spec import Machine
-from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.compile import compile_graph, fit_to_machine
 from accel.precision.accumulators import Subject
 from accel.precision.accumulators import study as study_accumulators
 from accel.precision.cost_laws import study as study_cost_laws

@@ -8,13 +8,14 @@ from pathlib import Path
 from accel.api.network import Network
 from accel.api.progress import Progress
 from accel.arch.spec import Machine
+from accel.compile import fit_to_machine
 from accel.cost.prices import prices_of
 from accel.errors import AccelError
 from accel.explore.nest import BUDGET, Effort
-from accel.explore.network import search_network
+from accel.explore.network import Plan, search_network
 from accel.explore.objective import Figures, check_objective
+from accel.flow.ir import Flow
 from accel.flow.lower import lower
-from accel.mapping.compile import fit_to_machine
 from accel.mapping.file import dump_mappings
 from accel.quantizer.save import output_file
 from accel.studies.mapping_search import MappedLayer, MappingFigures, MappingSearch
@@ -69,10 +70,10 @@ def search_mapping(
                 MappedLayer(
                     name=op.name,
                     op=op.kind,
-                    mapping_before=str(search.before[position]),
-                    mapping_after=str(search.after[position]),
-                    before=_figures(search.figures_before[position]),
-                    after=_figures(search.figures_after[position]),
+                    mapping_before=_said(search.before, position, flow),
+                    mapping_after=_said(search.after, position, flow),
+                    before=_figures(search.before.figures[position]),
+                    after=_figures(search.after.figures[position]),
                     same_as="" if first == position else flow.ops[first].name,
                     candidates=found.candidates,
                     timed=found.timed,
@@ -81,12 +82,20 @@ def search_mapping(
                 for position, (op, first, found) in enumerate(zip(flow.ops, search.same_as, search.found, strict=True))
                 if found is not None
             ),
-            mapping_yaml=dump_mappings(flow, arch, search.after, comment),
+            mapping_yaml=dump_mappings(flow, arch, search.after.mappings, comment, search.after.residency.windows),
             accel_version=__version__,
         )
         if partial is not None:
             partial.write_text(record.mapping_yaml, encoding="utf-8")
     return record
+
+
+def _said(plan: Plan, position: int, flow: Flow) -> str:
+    """A mapping in words, with the layer that it takes turns with."""
+    others = {window.first: window.last for window in plan.residency.windows}
+    others |= {last: first for first, last in others.items()}
+    other = others.get(position)
+    return f"{plan.mappings[position]}{'' if other is None else f', fused with {flow.ops[other].name}'}"
 
 
 def _figures(figures: Figures) -> MappingFigures:

@@ -14,10 +14,10 @@ from accel.api.network import Network, images_and_labels
 from accel.api.progress import Progress, named, one_of
 from accel.arch.spec import Machine
 from accel.bottlenecks import study as find_bottlenecks
+from accel.compile import compile_graph, fit_to_machine
 from accel.graph.float_reference import FloatNetwork
 from accel.graph.rebase import from_file
 from accel.inputs import image_batches, input_images
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.scales import scale_notes
 from accel.mapping.select import array_layers, select_array_layers
 from accel.mapping.thresholds import threshold_notes

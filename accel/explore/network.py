@@ -2,6 +2,10 @@
 
 Every nest is searched by itself, on an idle machine. In the network its first loads hide behind the layer before, and
 so a mapping that begins faster may win nothing there. What the network as a whole makes worse is taken back.
+
+Nests of layers that could take turns are searched twice: for that, and for running one behind the other. The network
+is then timed with no pair, and with every pair in one of two runs, as neighbours share a layer. Pairs that save most
+together, none of them sharing a layer, are kept.
 """
 
 from __future__ import annotations
@@ -9,34 +13,45 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import networkx as nx
+
 from accel.arch.spec import Machine
+from accel.errors import AccelError
+from accel.explore.fusion import plan
 from accel.explore.nest import Effort, Found, search
-from accel.explore.objective import Figures, Objective, Prices, counts
+from accel.explore.objective import Figures, Objective, Prices, counts, gain
 from accel.explore.workers import each
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.emit import emit
+from accel.mapping.fusion import Pair, pairs
 from accel.mapping.mapping import ArrayMapping, VectorMapping
 from accel.mapping.residency import Residency, plan_residency
-from accel.mapping.search import choose, signature
+from accel.mapping.search import Chooser, signature
 from accel.sim.simulate import run_clock
 
 Mappings = tuple[ArrayMapping | VectorMapping | None, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is decided about a network, and what that costs; one entry a nest of the flow."""
+
+    residency: Residency
+    mappings: Mappings
+    figures: tuple[Figures, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Search:
     """What a search has found; one entry a nest of the flow."""
 
-    before: Mappings
-    """As ``choose`` has them."""
-    after: Mappings
+    before: Plan
+    """Without a search."""
+    after: Plan
     found: tuple[Found | None, ...]
     """Each nest by itself; None for views."""
     same_as: tuple[int, ...]
-    """The first nest of the same kind, which was the one searched."""
-    figures_before: tuple[Figures, ...]
-    """In the network."""
-    figures_after: tuple[Figures, ...]
+    """The first nest of the same kind."""
 
 
 def search_network(
@@ -49,7 +64,7 @@ def search_network(
     processes: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Search:
-    """Search a mapping for every nest of ``flow``.
+    """Search a mapping for every nest of ``flow``, and the pairs of layers that take turns.
 
     Parameters
     ----------
@@ -65,34 +80,134 @@ def search_network(
     AccelError
         A nest without a legal mapping: which buffer is too small, and by how many bytes.
     """
-    residency = plan_residency(flow, machine)
-    before = choose(flow, machine, residency)
-    first: dict[object, int] = {}
-    same_as = tuple(
-        position
-        if op.is_view
-        else first.setdefault((signature(op, flow.tensors), residency.room(position, op)), position)
-        for position, op in enumerate(flow.ops)
+    work = _Work(flow, machine, prices, objective)
+    before = work.timed(*plan(flow, machine))
+    apart = plan_residency(flow, machine)
+    possible = work.possible_pairs(apart)
+    turns = [_with(apart, some) for some in _apart_from_each_other(possible)]
+    work.search([before.residency, apart, *turns], effort, seed, processes, progress)
+    plans = [work.best(residency) for residency in (apart, *turns)]
+    chosen = work.choose_pairs(possible, plans[0], plans[1:])
+    plans += [before, work.best(before.residency), work.best(_with(apart, chosen))]
+    after = min(plans, key=lambda found: total(found.figures).rank(objective))
+    kinds = [work.kind(position, after.residency) for position in range(len(flow.ops))]
+    return Search(
+        before,
+        after,
+        tuple(work.found.get(kind) for kind in kinds),
+        tuple(kinds.index(kind) for kind in kinds),
     )
-    tell = progress or (lambda text, done, total: None)
-    kinds = list(first.values())
-    jobs = []
-    for position in kinds:
-        op = flow.ops[position]
-        alone = residency.alone(position, op)
-        jobs.append((op, _alone(op, flow), machine, alone, prices, objective, effort, seed, before[position]))
-    searched = each(search, jobs, processes, lambda number, done: tell(flow.ops[kinds[number]].name, done, len(jobs)))
-    found = dict(zip(kinds, searched, strict=True))
-    results = tuple(found.get(position) for position in same_as)
-    after = tuple(None if result is None else result.mapping for result in results)
-    figures_before, figures_after = (
-        _in_the_network(flow, machine, residency, prices, some) for some in (before, after)
-    )
-    after = _without_losses(before, after, same_as, figures_before, figures_after, objective)
-    figures_after = _in_the_network(flow, machine, residency, prices, after)
-    if total(figures_after).rank(objective) > total(figures_before).rank(objective):
-        after, figures_after = before, figures_before
-    return Search(before, after, results, same_as, figures_before, figures_after)
+
+
+class _Work:
+    """One search."""
+
+    def __init__(self, flow: Flow, machine: Machine, prices: Prices, objective: Objective) -> None:
+        self.flow = flow
+        self.machine = machine
+        self.prices = prices
+        self.objective = objective
+        self.chooser = Chooser(flow, machine)
+        self.found: dict[object, Found] = {}
+        """By kind of nest."""
+
+    def kind(self, position: int, residency: Residency) -> object:
+        """What a search depends on; a view is of a kind of its own."""
+        op = self.flow.ops[position]
+        return position if op.is_view else (signature(op, self.flow.tensors), residency.room(position, op))
+
+    def possible_pairs(self, residency: Residency) -> list[Pair]:
+        """Those whose layers both find a mapping."""
+        return [pair for pair in pairs(self.flow, self.machine, residency) if self._has_mappings(pair, residency)]
+
+    def _has_mappings(self, pair: Pair, residency: Residency) -> bool:
+        turns = residency.with_window(*pair)
+        try:
+            for position in pair[1]:
+                self.chooser.best(self.flow.ops[position], turns.room(position, self.flow.ops[position]))
+        except AccelError:
+            return False
+        return True
+
+    def search(
+        self,
+        residencies: Sequence[Residency],
+        effort: Effort,
+        seed: int,
+        processes: int,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> None:
+        """Find a mapping for every kind of nest."""
+        first: dict[object, tuple[int, Residency]] = {}
+        for residency in residencies:
+            for position, op in enumerate(self.flow.ops):
+                if not op.is_view:
+                    first.setdefault(self.kind(position, residency), (position, residency))
+        tell = progress or (lambda text, done, total: None)
+        jobs = []
+        for position, residency in first.values():
+            op = self.flow.ops[position]
+            start = self.chooser.best(op, residency.room(position, op)).mapping
+            alone = residency.only(self.flow, [position])
+            nest = _alone(op, self.flow)
+            jobs.append((op, nest, self.machine, alone, self.prices, self.objective, effort, seed, start))
+        found = each(search, jobs, processes, lambda number, done: tell(jobs[number][0].name, done, len(jobs)))
+        self.found = dict(zip(first, found, strict=True))
+
+    def best(self, residency: Residency) -> Plan:
+        """With what was found, or what had been chosen before where that is better in the network."""
+        kinds = [self.kind(position, residency) for position in range(len(self.flow.ops))]
+        old = self.timed(residency, self.chooser.all(residency))
+        found = [self.found.get(kind) for kind in kinds]
+        new = self.timed(residency, tuple(None if one is None else one.mapping for one in found))
+        worse = set()
+        for kind in set(kinds):
+            mine = [position for position, its in enumerate(kinds) if its == kind]
+            then, now = (total([some.figures[at] for at in mine]).rank(self.objective) for some in (old, new))
+            if now > then:
+                worse.add(kind)
+        mixed = tuple(
+            then if kind in worse else now for then, now, kind in zip(old.mappings, new.mappings, kinds, strict=True)
+        )
+        return min(old, self.timed(residency, mixed), key=lambda some: total(some.figures).rank(self.objective))
+
+    def choose_pairs(self, possible: Sequence[Pair], apart: Plan, turns: Sequence[Plan]) -> list[Pair]:
+        """Those that save most together; each of ``turns`` has some of them."""
+        whole = total(apart.figures)
+        taking: nx.Graph[int] = nx.Graph()
+        for window, rows in possible:
+            span = slice(window.first, window.last + 1)
+            there = next(some for some in turns if window in some.residency.windows)
+            saved = gain(total(apart.figures[span]), total(there.figures[span]), whole, self.objective)
+            if saved > 0:
+                taking.add_edge(window.first, window.last, pair=(window, rows), saved=saved)
+        edges = sorted(tuple(sorted(edge)) for edge in nx.max_weight_matching(taking, weight="saved"))
+        return [taking.edges[edge]["pair"] for edge in edges]
+
+    def timed(self, residency: Residency, mappings: Mappings) -> Plan:
+        """With what each nest costs in the network."""
+        program = emit(self.flow, self.machine, mappings, residency)
+        clock = run_clock(program, self.machine)
+        figures = tuple(
+            Figures.of(cycles.total, counts(replace(layer.actions, **dram)), self.prices)
+            for cycles, layer, dram in zip(clock.cycles, program.layers, clock.dram, strict=True)
+        )
+        return Plan(residency, mappings, figures)
+
+
+def _apart_from_each_other(possible: Sequence[Pair]) -> list[list[Pair]]:
+    """Two lots in which no two pairs share a layer: a layer is in two pairs at most, once as the second."""
+    lots: list[list[Pair]] = [[], []]
+    for pair in possible:
+        free = [lot for lot in lots if not lot or lot[-1][0].last < pair[0].first]
+        free[0].append(pair)
+    return [lot for lot in lots if lot]
+
+
+def _with(residency: Residency, some: Sequence[Pair]) -> Residency:
+    for pair in some:
+        residency = residency.with_window(*pair)
+    return residency
 
 
 def total(figures: Sequence[Figures]) -> Figures:
@@ -102,38 +217,6 @@ def total(figures: Sequence[Figures]) -> Figures:
         sum(one.energy_pj for one in figures),
         sum(one.dram_bytes for one in figures),
     )
-
-
-def _in_the_network(
-    flow: Flow, machine: Machine, residency: Residency, prices: Prices, mappings: Mappings
-) -> tuple[Figures, ...]:
-    program = emit(flow, machine, mappings, residency)
-    clock = run_clock(program, machine)
-    return tuple(
-        Figures.of(cycles.total, counts(replace(layer.actions, **dram)), prices)
-        for cycles, layer, dram in zip(clock.cycles, program.layers, clock.dram, strict=True)
-    )
-
-
-def _without_losses(
-    before: Mappings,
-    after: Mappings,
-    same_as: tuple[int, ...],
-    figures_before: tuple[Figures, ...],
-    figures_after: tuple[Figures, ...],
-    objective: Objective,
-) -> Mappings:
-    """``after``, but as before where all nests of a kind together are worse in the network."""
-    worse = set()
-    for kind in set(same_as):
-        mine = [position for position, first in enumerate(same_as) if first == kind]
-        then, now = (
-            total([figures[position] for position in mine]).rank(objective)
-            for figures in (figures_before, figures_after)
-        )
-        if now > then:
-            worse.add(kind)
-    return tuple(old if kind in worse else new for old, new, kind in zip(before, after, same_as, strict=True))
 
 
 def _alone(op: FlowOp, flow: Flow) -> Flow:

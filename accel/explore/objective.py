@@ -49,6 +49,20 @@ class Figures:
                 return self.dram_bytes, self.cycles
 
 
+def gain(before: Figures, after: Figures, whole: Figures, objective: Objective) -> float:
+    """How much less of what is wanted less of, where the change is a small part of ``whole``."""
+    cycles, energy_pj = before.cycles - after.cycles, before.energy_pj - after.energy_pj
+    match objective:
+        case "cycles":
+            return float(cycles)
+        case "energy":
+            return float(energy_pj)
+        case "edp":
+            return float(energy_pj * whole.cycles + whole.energy_pj * cycles)
+        case "dram-bytes":
+            return float(before.dram_bytes - after.dram_bytes)
+
+
 def check_objective(name: str) -> Objective:
     """One of the objectives by its name.
 

@@ -54,8 +54,11 @@ class Affine:
 
     def span(self, tile: Mapping[str, Range]) -> Range:
         """The range of values that the expression takes while its variables run over ``tile``."""
-        low = self.offset + sum(step * tile[name][0] for name, step in self.terms)
-        high = self.offset + sum(step * (tile[name][1] - 1) for name, step in self.terms)
+        low = high = self.offset
+        for name, step in self.terms:
+            first, end = tile[name]
+            low += step * first
+            high += step * (end - 1)
         return low, high + 1
 
     def __str__(self) -> str:
@@ -78,8 +81,10 @@ class Access:
         box = []
         for expression, size in zip(self.index, self.shape, strict=True):
             low, high = expression.span(tile)
-            low = min(max(low, 0), size)
-            box.append((low, min(max(high, low), size)))
+            if low < 0 or high > size or high < low:
+                low = min(max(low, 0), size)
+                high = min(max(high, low), size)
+            box.append((low, high))
         return (box[0], box[1], box[2], box[3])
 
     def __str__(self) -> str:

@@ -69,7 +69,7 @@ def execute(
     >>> execute(graph, {"image": pixels}).tensors[graph.outputs[0]]  # doctest: +SKIP
     """
     tensors: dict[str, Array] = {
-        name: np.ascontiguousarray(inputs[name], _dtype(graph.tensors[name])) for name in graph.inputs
+        name: np.ascontiguousarray(inputs[name], graph.tensors[name].dtype) for name in graph.inputs
     }
     accumulators: dict[str, AccumulatorUse] = {}
     for node in graph.nodes:
@@ -231,7 +231,3 @@ def patches(x: IntArray, op: Conv, zero_point: int) -> IntArray:
     windows = np.lib.stride_tricks.sliding_window_view(images, extent, axis=(1, 2))
     strided = windows[:, :: op.strides[0], :: op.strides[1], :, ::row_step, ::column_step]
     return strided.transpose(0, 1, 2, 4, 5, 3)
-
-
-def _dtype(tensor: Tensor) -> np.dtype[np.generic]:
-    return np.dtype(np.float32) if tensor.qtype is None else tensor.qtype.dtype

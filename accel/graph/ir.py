@@ -43,6 +43,11 @@ class Tensor:
         return 32 if self.qtype is None else self.qtype.bits
 
     @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of the array that holds it."""
+        return np.dtype(np.float32) if self.qtype is None else self.qtype.dtype
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))

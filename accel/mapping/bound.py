@@ -119,13 +119,14 @@ class ArrayBounds:
                 activation_buffer_write_bytes=activations.content_bytes, dram_read_bytes=activations.dram_bytes
             )
         cycles = reduce(np.maximum, bounds)
-        alone = [work.cycles, ends.vector_cycles, loading + ends.store_cycles, *bounds[4:]]
+        units = work.cycles, ends.vector_cycles, loading + ends.store_cycles
+        alone = [*units, *bounds[4:]]
         # Transfers are asked for about two tiles ahead, and wait in a queue behind others that are not ready.
         names = ("weight", "activation")
         for name, load in zip(names, loads, strict=False):
             ahead = slots(getattr(buffers, name))
             alone.append(parts(load.tiles * self.machine.dram.latency_cycles + load.cycles + work.cycles, ahead))
-        return Bounds(cycles, reduce(np.maximum, alone) + latency + first + behind, actions)
+        return Bounds(cycles, reduce(np.maximum, alone) + latency + first + behind, actions, units)
 
     def _lead(self, dataflow: Dataflow, activations: Loads | None) -> Any:
         """From the end of a first load's latency to the array's begin, if nothing else takes longer."""

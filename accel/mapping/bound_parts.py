@@ -27,6 +27,8 @@ class Bounds:
     """No bound: what the busiest part takes, and all that may not hide behind it."""
     actions: Counter[str]
     """Arrays, by the field names of ``accel.result.Actions``."""
+    units: tuple[Any, Any, Any]
+    """Cycles for which array, vector unit and DMA are busy."""
 
     @property
     def dram_bytes(self) -> Any:

@@ -12,7 +12,7 @@ from accel.flow.ir import Flow, FlowOp
 from accel.mapping.bound import OUTER, ArrayBounds, Way
 from accel.mapping.bound_parts import Bounds
 from accel.mapping.mapping import ArrayMapping, VectorMapping, layer_step, most_groups_at_once
-from accel.mapping.space import IntArray, Room, doublings, footprint, loop_sizes
+from accel.mapping.space import IntArray, Room, doublings, footprint, loop_sizes, row_by_row
 from accel.mapping.vector_bound import VectorBounds
 
 _Found = tuple[Way | None, IntArray, Bounds]
@@ -47,20 +47,31 @@ class Candidates:
 
     def mapping(self, index: int) -> ArrayMapping | VectorMapping:
         """One of them."""
-        for way, keep, _ in self._found:
+        way, _, tiling = self._find(index)
+        if isinstance(self._bounds, VectorBounds):
+            return self._bounds.mapping(tiling)
+        assert way is not None
+        return self._bounds.mapping(way, tiling)
+
+    def unit_cycles(self, index: int) -> tuple[int, int, int]:
+        """Of one of them: for how long array, vector unit and DMA are busy."""
+        _, bounds, tiling = self._find(index)
+        array, vector, dma = (int(np.broadcast_to(cycles, bounds.cycles.shape)[tiling]) for cycles in bounds.units)
+        return array, vector, dma
+
+    def _find(self, index: int) -> tuple[Way | None, Bounds, int]:
+        """The way, its bounds, and the tiling."""
+        for way, keep, bounds in self._found:
             if index < len(keep):
-                tiling = int(keep[index])
-                if isinstance(self._bounds, VectorBounds):
-                    return self._bounds.mapping(tiling)
-                assert way is not None
-                return self._bounds.mapping(way, tiling)
+                return way, bounds, int(keep[index])
             index -= len(keep)
         raise IndexError(index)
 
     @classmethod
     def of(cls, op: FlowOp, flow: Flow, machine: Machine, room: Room, tilings: IntArray) -> Candidates:
         """Those of ``tilings`` that fit the buffers, each in every way that the machine and the nest allow."""
-        tilings = tilings[:, footprint(op, flow, machine, room, tilings).fits(machine, room)]
+        fits = footprint(op, flow, machine, room, tilings).fits(machine, room)
+        tilings = tilings[:, fits & row_by_row(op, room, tilings)]
         counts = -(-np.array(list(loop_sizes(op).values()))[:, None] // tilings)
         tiles = counts.prod(axis=0)
         everywhere = np.arange(tilings.shape[1])
@@ -74,6 +85,8 @@ class Candidates:
             if way.groups_at_once > 1:
                 whole = (array.channel_tiles == 1) & (array.k_tiles == 1)
                 keep = keep[whole & (tilings[0] >= way.groups_at_once)]
+            if way.outer == "channels" and room.rows is not None:
+                continue
             if way.outer == "channels":  # With one tile of either there is one order.
                 keep = keep[((array.pixel_tiles > 1) & (array.channel_tiles > 1))[keep]]
             if keep.size:

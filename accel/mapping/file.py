@@ -7,12 +7,19 @@ A layer that runs on the array looks like this, and one of vector work has its `
       outer: pixels
       tile: {g: 1, b: 1, oh: 4, ow: 112, n: 64, k: 147}
       groups_at_once: 1
+
+A layer that is fused with the next one takes turns with it, and what it makes passes through a window of so many rows
+on chip::
+
+      fused_with: pool
+      window_rows: 9
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,52 +30,68 @@ from accel.arch.document import Document, KeyPath, Problem
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.bound import OUTER
+from accel.mapping.fusion import links, window_of
 from accel.mapping.mapping import ArrayMapping, VectorMapping, layer_step, most_groups_at_once
-from accel.mapping.residency import Residency, nothing_stays
-from accel.mapping.space import ARRAY_LOOPS, VECTOR_LOOPS, footprint, loop_sizes, shortage
+from accel.mapping.residency import Kept, Residency, plan_residency
+from accel.mapping.space import ARRAY_LOOPS, VECTOR_LOOPS, footprint, loop_sizes, row_by_row, shortage
+from accel.mapping.window import row_loop, rows_needed
 
+MOST_TILES = 200_000
+"""Of a layer: each is a few instructions, and a kilobyte or two of memory."""
 _WIDTH = 200
 _KEYS = ("network", "machine", "layers")
+_FUSED_KEYS = ("fused_with", "window_rows")
+
+Mappings = tuple[ArrayMapping | VectorMapping | None, ...]
 
 
 def dump_mappings(
-    flow: Flow, machine: Machine, mappings: Sequence[ArrayMapping | VectorMapping | None], comment: str = ""
+    flow: Flow,
+    machine: Machine,
+    mappings: Sequence[ArrayMapping | VectorMapping | None],
+    comment: str = "",
+    windows: Sequence[Kept] = (),
 ) -> str:
-    """YAML text that ``load_mappings`` reads back to equal mappings, below ``comment``."""
+    """YAML text that ``load_mappings`` reads back to equal mappings, below ``comment``.
+
+    Parameters
+    ----------
+    windows
+        Between layers that take turns.
+    """
     layers = {op.name: _plain(mapping) for op, mapping in zip(flow.ops, mappings, strict=True) if mapping is not None}
+    for window in windows:
+        fused = {"fused_with": flow.ops[window.last].name, "window_rows": window.rows}
+        layers[flow.ops[window.first].name] |= fused
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.width = _WIDTH
+    yaml.allow_unicode = False  # Some of its characters end lines.
     yaml.representer.sort_base_mapping_type_on_output = False
     stream = io.StringIO()
     yaml.dump({"network": flow.name, "machine": machine.name, "layers": layers}, stream)
     return "".join(f"# {line}\n" for line in comment.splitlines()) + stream.getvalue()
 
 
-def load_mappings(
-    path: Path, flow: Flow, machine: Machine, residency: Residency | None = None
-) -> tuple[ArrayMapping | VectorMapping | None, ...]:
-    """A mapping for every nest of ``flow``, None for views.
+def load_mappings(path: Path, flow: Flow, machine: Machine) -> tuple[Residency, Mappings]:
+    """What stays on chip between layers, and a mapping for every nest of ``flow``, None for views.
 
-    Parameters
-    ----------
-    residency
-        What stays on chip between layers, and leaves less room for tiles; nothing unless given.
+    Tensors stay on chip whole as without a file, and through windows as the file has it.
 
     Raises
     ------
     AccelError
         The first thing that is wrong, with its line and column, and how many more there are: the file is for another
         network or machine, lacks a layer or names one that is not there, a tile is larger than its loop or overfills a
-        buffer, a dataflow is not the machine's.
+        buffer, a dataflow is not the machine's, two layers cannot be fused.
     """
     document = Document.read(path)
-    reader = _Reader(document, flow, machine, residency or nothing_stays(flow, machine))
+    reader = _Reader(document, flow, machine)
     mappings = reader.mappings()
     problems = [*document.problems, *reader.problems]
     if problems:
         raise first_problem(document.filename, problems)
-    return mappings
+    return reader.residency, mappings
 
 
 def _plain(mapping: ArrayMapping | VectorMapping) -> dict[str, Any]:
@@ -85,12 +108,13 @@ def _plain(mapping: ArrayMapping | VectorMapping) -> dict[str, Any]:
 class _Reader:
     """Reads one document; collects everything that is wrong in it."""
 
-    def __init__(self, document: Document, flow: Flow, machine: Machine, residency: Residency) -> None:
+    def __init__(self, document: Document, flow: Flow, machine: Machine) -> None:
         self.document, self.flow, self.machine = document, flow, machine
-        self.rooms = {op.name: residency.room(position, op) for position, op in enumerate(flow.ops)}
+        self.positions = {op.name: position for position, op in enumerate(flow.ops)}
+        self.residency = plan_residency(flow, machine)
         self.problems: list[Problem] = []
 
-    def mappings(self) -> tuple[ArrayMapping | VectorMapping | None, ...]:
+    def mappings(self) -> Mappings:
         """What the document says, as far as it is legal."""
         if not self._has_keys((), self.document.value, _KEYS):
             return ()
@@ -113,12 +137,57 @@ class _Reader:
             self._wrong(
                 ("layers",), f"layer '{missing[0]}'{more} has no mapping here", "every layer needs one", key=True
             )
+        self._fuse(layers)
         return tuple(None if op.is_view else self._layer(op, layers.get(op.name)) for op in self.flow.ops)
+
+    def _fuse(self, layers: dict[str, Any]) -> None:
+        """Make room for the windows of fused layers."""
+        legal = dict(links(self.flow, self.residency))
+        for position, op in enumerate(self.flow.ops):
+            layer = layers.get(op.name)
+            if not isinstance(layer, dict) or not layer.keys() & set(_FUSED_KEYS):
+                continue
+            at = ("layers", op.name)
+            missing = [key for key in _FUSED_KEYS if key not in layer]
+            if missing:
+                self._wrong(
+                    at, f"'{op.name}' has no {missing[0]}", f"a fused layer has {' and '.join(_FUSED_KEYS)}", key=True
+                )
+                continue
+            last = legal.get(position)
+            if last is None or layer["fused_with"] != self.flow.ops[last].name:
+                ways = [f"{self.flow.ops[first].name} with {self.flow.ops[last].name}" for first, last in legal.items()]
+                hint = f"these can: {', '.join(ways)}" if ways else "no two layers can here"
+                what = f"{op.name} cannot be fused with {layer['fused_with']}"
+                self._wrong((*at, "fused_with"), what, hint)
+                continue
+            # A layer takes turns with one other.
+            legal = {first: after for first, after in legal.items() if not {first, after} & {position, last}}
+            self._window((*at, "window_rows"), (position, last), layer["window_rows"], layers)
+
+    def _window(self, at: KeyPath, pair: tuple[int, int], rows: Any, layers: dict[str, Any]) -> None:
+        maker, reader = (self.flow.ops[position] for position in pair)
+        tiles = [_tile_rows(op, layers.get(op.name)) for op in (maker, reader)]
+        if 0 in tiles:
+            return  # The layer's own entry is refused.
+        needed = rows_needed(maker, reader, tiles[0], tiles[1])
+        height = maker.write.shape[2]
+        if type(rows) is not int or not needed <= rows <= height:
+            hint = f"tiles of {tiles[0]} and {tiles[1]} rows need at least {needed}, and the tensor has {height}"
+            self._wrong(at, f"window_rows is {rows!r}", hint)
+            return
+        window = window_of(self.flow, self.residency, *pair, rows)
+        if window.offset < 0:
+            what = f"a window of {rows} rows takes {window.size_bytes} bytes"
+            hint = f"the activation buffer has {window.offset + window.size_bytes} left for it"
+            self._wrong(at, what, hint)
+            return
+        self.residency = self.residency.with_window(window, dict(zip(pair, tiles, strict=True)))
 
     def _layer(self, op: FlowOp, found: Any) -> ArrayMapping | VectorMapping | None:
         at = ("layers", op.name)
         needed = ("dataflow", "outer", "tile") if op.on_array else ("tile",)
-        optional = ("groups_at_once",) if op.on_array else ()
+        optional = ("groups_at_once", *_FUSED_KEYS) if op.on_array else _FUSED_KEYS
         sizes = loop_sizes(op)
         if found is None and op.name not in self.document.value["layers"]:
             return None
@@ -145,11 +214,23 @@ class _Reader:
     def _that_fits(
         self, op: FlowOp, mapping: ArrayMapping | VectorMapping, tile: dict[str, int]
     ) -> ArrayMapping | VectorMapping | None:
-        room = self.rooms[op.name]
+        room = self.residency.room(self.positions[op.name], op)
+        at = ("layers", op.name, "tile")
+        tiles = prod(-(-size // tile[name]) for name, size in loop_sizes(op).items())
+        if tiles > MOST_TILES:
+            self._wrong(at, f"this tile cuts the layer into {tiles} of them", f"at most {MOST_TILES}; make it larger")
+            return None
+        if not row_by_row(op, room, tile.values()):
+            whole = "g" if op.on_array else "c"
+            what = "a fused layer's tile has rows of one image, with all channels"
+            self._wrong(at, what, f"let b be 1 and {whole} {op.sizes[whole]}")
+            return None
+        if isinstance(mapping, ArrayMapping) and mapping.outer == "channels" and room.rows is not None:
+            self._wrong(("layers", op.name, "outer"), "a fused layer goes from rows to rows", "let outer be pixels")
+            return None
         excess = footprint(op, self.flow, self.machine, room, tuple(tile.values())).excess(self.machine, room)
         if excess:
-            at = ("layers", op.name, "tile")
-            self._wrong(at, f"this tile needs {shortage(excess, self.machine)}", "make it smaller")
+            self._wrong(at, f"this tile needs {shortage(excess, self.machine, room)}", "make it smaller")
             return None
         return mapping
 
@@ -209,6 +290,13 @@ class _Reader:
     def _wrong(self, at: KeyPath, what: str, hint: str, key: bool = False) -> None:
         node = self.document.find(at)[0 if key else 1]
         self.problems.append(self.document.problem(node, what, hint))
+
+
+def _tile_rows(op: FlowOp, layer: Any) -> int:
+    """As a layer's entry has it; 0 where that is wrong."""
+    tile = layer.get("tile") if isinstance(layer, dict) else None
+    rows = tile.get(row_loop(op)) if isinstance(tile, dict) else None
+    return rows if type(rows) is int and rows > 0 else 0
 
 
 def _named(at: KeyPath) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accel.arch.spec import BufferSpec
 from accel.flow.ir import Flow, FlowOp, Range, Region
 from accel.mapping.layout import Place, Runs
 from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping
@@ -176,6 +177,17 @@ class Program:
     """Where tensors and layers' weights lie in DRAM."""
     residency: Residency
     """What stays on chip between layers."""
+
+    @property
+    def stages(self) -> list[int]:
+        """Of each layer the stage: itself, or, if it takes turns with the one before, that one."""
+        turns = self.residency.turns
+        return [turns.get(layer, layer) for layer in range(len(self.layers))]
+
+    def slot_bytes(self, layer: int, buffer: BufferSpec) -> int:
+        """Of one place for a tile's sums; two layers that take turns have half of the accumulator buffer each."""
+        turns = self.residency.turns
+        return buffer.tile_bytes // (2 if layer in turns or layer in turns.values() else 1)
 
     def __str__(self) -> str:
         """Where everything lies, then layer by layer the instructions; layers have their numbers in the tables."""

@@ -6,7 +6,8 @@ of other tensors pass through what is left of the buffer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import ceil, prod
 
 from accel.arch.spec import Machine
@@ -28,6 +29,9 @@ class Kept:
     """Position of the layer that makes it."""
     last: int
     """Position of the last one that reads it."""
+    rows: int | None = None
+    """It passes through a window of so many rows, from a layer to the next one, which run tile by tile in turns; None:
+    all of it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,45 @@ class Residency:
     """By tensor; views of one that stays are listed with it."""
     free_bytes: tuple[int, ...]
     """By layer of the flow."""
+    rows: Mapping[int, int] = field(default_factory=dict)
+    """By layer of a pair, how many output rows a tile of it has; fewer where they divide that."""
+
+    @property
+    def windows(self) -> tuple[Kept, ...]:
+        """One for each pair of layers that take turns."""
+        return tuple(kept for name, kept in self.kept.items() if name == kept.tensor and kept.rows is not None)
+
+    @property
+    def turns(self) -> dict[int, int]:
+        """Layers that take turns with an earlier one -> that one."""
+        return {window.last: window.first for window in self.windows}
+
+    def with_window(self, window: Kept, rows: Mapping[int, int]) -> Residency:
+        """With one pair of layers more, which takes turns at tiles of so many rows."""
+        free = list(self.free_bytes)
+        for layer in range(window.first, window.last + 1):
+            free[layer] = min(free[layer], window.offset)
+        return Residency({**self.kept, window.tensor: window}, tuple(free), {**self.rows, **rows})
 
     def room(self, position: int, op: FlowOp) -> Room:
         """What a layer's tiles have."""
         reads = tuple(read.tensor in self.kept for read in op.reads)
-        return Room(self.free_bytes[position], reads, op.write.tensor in self.kept)
+        return Room(self.free_bytes[position], reads, op.write.tensor in self.kept, self.rows.get(position))
 
-    def alone(self, position: int, op: FlowOp) -> Residency:
-        """For a program of that layer alone."""
-        names = {op.write.tensor, *(read.tensor for read in op.reads)}
-        return Residency(
-            {name: kept for name, kept in self.kept.items() if name in names}, (self.free_bytes[position],)
-        )
+    def only(self, flow: Flow, positions: Sequence[int]) -> Residency:
+        """For a program of these layers; one whose partner is not there takes turns with none."""
+        ops = [flow.ops[position] for position in positions]
+        names = {name for op in ops for name in (op.write.tensor, *(read.tensor for read in op.reads))}
+        kept = {}
+        for name in self.kept.keys() & names:
+            place = self.kept[name]
+            if place.first in positions and place.last in positions:
+                place = replace(place, first=positions.index(place.first), last=positions.index(place.last))
+            else:
+                place = replace(place, rows=None)
+            kept[name] = place
+        rows = {number: self.rows[position] for number, position in enumerate(positions) if position in self.rows}
+        return Residency(kept, tuple(self.free_bytes[position] for position in positions), rows)
 
 
 def nothing_stays(flow: Flow, machine: Machine) -> Residency:

@@ -6,9 +6,12 @@ longer, with the clock itself.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from accel.arch.spec import Machine
+from accel.errors import AccelError
 from accel.flow.ir import Flow, FlowOp
 from accel.graph.ir import Tensor
 from accel.mapping.candidates import Candidates
@@ -20,10 +23,51 @@ _RESOLUTION = 0.03
 """Expectations closer than this are equal."""
 
 
-def choose(
-    flow: Flow, machine: Machine, residency: Residency | None = None
-) -> tuple[ArrayMapping | VectorMapping | None, ...]:
-    """A mapping for every nest of ``flow``, None for views; equal nests are searched once.
+Mapping = ArrayMapping | VectorMapping
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A mapping for a nest, and what it should take."""
+
+    mapping: Mapping
+    cycles: float
+    """By itself, from its first load to its last store."""
+    unit_cycles: tuple[int, int, int]
+    """Array, vector unit and DMA."""
+
+
+class Chooser:
+    """Chooses nest by nest; equal nests with equal room are searched once."""
+
+    def __init__(self, flow: Flow, machine: Machine) -> None:
+        self.flow = flow
+        self.machine = machine
+        self._known: dict[object, Choice] = {}
+
+    def best(self, op: FlowOp, room: Room) -> Choice:
+        """The mapping that should take the fewest cycles.
+
+        Raises
+        ------
+        AccelError
+            The nest's smallest tile does not fit a buffer: which buffer, and by how many bytes.
+        """
+        key = signature(op, self.flow.tensors), room
+        if key not in self._known:
+            self._known[key] = _choose_one(op, self.flow, self.machine, room)
+        return self._known[key]
+
+    def all(self, residency: Residency) -> tuple[Mapping | None, ...]:
+        """A mapping for every nest, None for views."""
+        return tuple(
+            None if op.is_view else self.best(op, residency.room(position, op)).mapping
+            for position, op in enumerate(self.flow.ops)
+        )
+
+
+def choose(flow: Flow, machine: Machine, residency: Residency | None = None) -> tuple[Mapping | None, ...]:
+    """A mapping for every nest of ``flow``, None for views.
 
     Parameters
     ----------
@@ -33,21 +77,9 @@ def choose(
     Raises
     ------
     AccelError
-        A nest whose smallest tile does not fit a buffer: which buffer, and by how many bytes.
+        As for ``Chooser.best``.
     """
-    known: dict[object, ArrayMapping | VectorMapping] = {}
-    chosen: list[ArrayMapping | VectorMapping | None] = []
-    stays = residency or nothing_stays(flow, machine)
-    for position, op in enumerate(flow.ops):
-        if op.is_view:
-            chosen.append(None)
-            continue
-        room = stays.room(position, op)
-        key = signature(op, flow.tensors), room
-        if key not in known:
-            known[key] = _choose_one(op, flow, machine, room)
-        chosen.append(known[key])
-    return tuple(chosen)
+    return Chooser(flow, machine).all(residency or nothing_stays(flow, machine))
 
 
 def signature(op: FlowOp, tensors: dict[str, Tensor]) -> object:
@@ -69,7 +101,14 @@ def candidates(op: FlowOp, flow: Flow, machine: Machine, room: Room, tilings: In
     if len(found):
         return found
     check_smallest(op, flow, machine, room)
-    return Candidates.of(op, flow, machine, room, halved(op))
+    found = Candidates.of(op, flow, machine, room, halved(op))
+    if len(found):
+        return found
+    raise AccelError(
+        f"no tile with all channels of a row fits the buffers of machine {machine.name}",
+        f"{flow.path}:{op.node.name}",
+        "let the layer take turns with no other",
+    )
 
 
 def products_of(op: FlowOp, flow: Flow, machine: Machine) -> int:
@@ -77,9 +116,10 @@ def products_of(op: FlowOp, flow: Flow, machine: Machine) -> int:
     return layer_step(op, flow.tensors, machine).products if op.on_array else 1
 
 
-def _choose_one(op: FlowOp, flow: Flow, machine: Machine, room: Room) -> ArrayMapping | VectorMapping:
+def _choose_one(op: FlowOp, flow: Flow, machine: Machine, room: Room) -> Choice:
     found = candidates(op, flow, machine, room, coarse(op, machine, products_of(op, flow, machine)))
     limit = found.expected_cycles.min() * (1 + _RESOLUTION)
     as_cheap = np.flatnonzero(found.expected_cycles <= limit)
     fewest = np.lexsort((found.expected_cycles[as_cheap], found.tiles[as_cheap]))[0]
-    return found.mapping(int(as_cheap[fewest]))
+    best = int(as_cheap[fewest])
+    return Choice(found.mapping(best), float(found.expected_cycles[best]), found.unit_cycles(best))

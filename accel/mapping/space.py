@@ -25,6 +25,9 @@ ARRAY_LOOPS = ("g", "b", "oh", "ow", "n", "k")
 VECTOR_LOOPS = ("b", "c", "h", "w")
 
 
+_SHARES = {1: "", 2: "a half of ", 4: "a quarter of "}
+
+
 def loop_sizes(op: FlowOp) -> dict[str, int]:
     """How often each loop that a mapping cuts runs, in the order of a tiling's rows."""
     size = op.sizes
@@ -43,6 +46,8 @@ class Room:
     """By operand: it stays on chip, and is read where it lies."""
     write_on_chip: bool
     """The output stays on chip."""
+    rows: int | None = None
+    """Of a layer that takes turns with another one: output rows of a tile, fewer where they divide that."""
 
     @classmethod
     def whole(cls, op: FlowOp, machine: Machine) -> Room:
@@ -55,7 +60,7 @@ class Room:
         return {
             "weight": buffers.weight.tile_bytes,
             "activation": self.activation_bytes // (2 if buffers.activation.double_buffered else 1),
-            "accumulator": buffers.accumulator.tile_bytes,
+            "accumulator": buffers.accumulator.tile_bytes // (1 if self.rows is None else 2),
         }
 
 
@@ -108,6 +113,15 @@ def footprint(op: FlowOp, flow: Flow, machine: Machine, room: Room, tiling: Iter
     )
 
 
+def row_by_row(op: FlowOp, room: Room, tiling: Iterable[Any]) -> Any:
+    """Whether tiles pass through one image row by row, all channels of a row at a time, if the layer takes turns."""
+    tile = dict(zip(loop_sizes(op), tiling, strict=True))
+    if room.rows is None:
+        return tile["b"] > 0
+    rows, channels = ("oh", "g") if op.on_array else ("h", "c")
+    return (tile["b"] == 1) & (room.rows % tile[rows] == 0) & (tile[channels] == op.sizes[channels])
+
+
 def touched(access: Access, sizes: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
     """Elements along each axis that the largest tile of these sizes can touch."""
     spans = []
@@ -129,18 +143,24 @@ def check_smallest(op: FlowOp, flow: Flow, machine: Machine, room: Room) -> None
     if not excess:
         return
     raise AccelError(
-        f"the smallest tile needs {shortage(excess, machine)} on machine {machine.name}",
+        f"the smallest tile needs {shortage(excess, machine, room)} on machine {machine.name}",
         f"{flow.path}:{op.node.name}",
         "enlarge the buffer, or turn its double buffering off",
     )
 
 
-def shortage(excess: dict[str, tuple[int, int]], machine: Machine) -> str:
+def shortage(excess: dict[str, tuple[int, int]], machine: Machine, room: Room) -> str:
     """``Footprint.excess`` in words that follow ``needs``."""
     found = []
-    for name, (need, room) in excess.items():
-        part = "a half of it" if getattr(machine.buffers, name).double_buffered else "it"
-        found.append(f"{need} bytes in the {name} buffer, and {part} holds {room} ({need - room} too few)")
+    for name, (need, there) in excess.items():
+        buffer = machine.buffers.by_name[name]
+        shares = 2 if buffer.double_buffered else 1
+        shares *= 2 if name == "accumulator" and room.rows is not None else 1
+        stays = name == "activation" and room.activation_bytes < buffer.capacity_bytes
+        whole = "what tensors that stay leave of it" if stays else "it"
+        found.append(
+            f"{need} bytes in the {name} buffer, and {_SHARES[shares]}{whole} holds {there} ({need - there} too few)"
+        )
     return ", ".join(found)
 
 

@@ -63,4 +63,4 @@ class VectorBounds:
         moving = expected + ends.store_cycles
         busiest = [ends.vector_cycles, moving, *bounds[2:], parts(queue, slots(buffers.activation))]
         alone = reduce(np.maximum, busiest)
-        return Bounds(cycles, alone + first + ends.last_cycles, actions)
+        return Bounds(cycles, alone + first + ends.last_cycles, actions, (0, ends.vector_cycles, moving))

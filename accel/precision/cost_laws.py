@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from accel.arch.spec import Machine
+from accel.compile import fit_to_machine
 from accel.errors import AccelError
 from accel.flow.lower import lower
 from accel.graph.ir import Conv, Graph, Linear, Node
-from accel.mapping.compile import fit_to_machine
 from accel.precision.laws import Load, aqt_linear, bops, memory_bits
 from accel.precision.what_if import Widths, with_widths
 from accel.records import estimate_graph

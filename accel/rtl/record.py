@@ -62,7 +62,7 @@ class LayerRecord:
 
 
 class Recorder:
-    """Observes a simulation; hands out each layer's record when the next one begins.
+    """Observes a simulation; hands out each layer's record when another one begins that does not take turns with it.
 
     Parameters
     ----------
@@ -76,25 +76,26 @@ class Recorder:
         self.simulator = simulator
         self.layers = layers
         self.on_layer = on_layer
-        self.record: LayerRecord | None = None
+        self.stages = simulator.program.stages
+        self.records: dict[int, LayerRecord] = {}
         self.matrices: dict[object, Array] = {}
 
     def close(self) -> None:
-        """Hand out the layer in progress."""
-        if self.record is not None:
-            self.on_layer(self.record)
-        self.record = None
+        """Hand out the layers in progress."""
+        for record in self.records.values():
+            self.on_layer(record)
+        self.records, self.matrices = {}, {}
 
     def computed(self, compute: Compute, image: ActivationTile, weights: Array, sums: Array, overflows: int) -> None:
         """Record a tile."""
-        if self.record is not None and self.record.position != compute.layer:
+        if any(self.stages[position] != self.stages[compute.layer] for position in self.records):
             self.close()
         if compute.layer not in self.layers:
             return
-        if self.record is None:
-            self.matrices = {}
-            self.record = LayerRecord(compute.layer, first_cycle=first_cycle(self.simulator, compute))
-        record = self.record
+        if compute.layer not in self.records:
+            first = first_cycle(self.simulator, compute)
+            self.records[compute.layer] = LayerRecord(compute.layer, first_cycle=first)
+        record = self.records[compute.layer]
         timeline, start = self.simulator.timeline, record.first_cycle
         record.tiles.append(self._tile(compute, image, weights, start))
         record.computes.append(compute)
@@ -106,9 +107,10 @@ class Recorder:
 
     def finished(self, vector: Vector, sums: Array, values: Array, overflows: int) -> None:
         """Record what became of the sums of the tile before."""
-        if self.record is None or self.record.position != vector.layer:
+        record = self.records.get(vector.layer)
+        if record is None:
             return
-        record, layer = self.record, self.simulator.layers[vector.layer]
+        layer = self.simulator.layers[vector.layer]
         record.bias_overflows += overflows
         if layer.tensors[layer.op.node.output].qtype is None:
             return
@@ -119,18 +121,13 @@ class Recorder:
         first = c0 + np.arange(groups)[:, None, None] * layer.op.sizes["n"]
         record.requantized.append(
             Requantized(
-                tile=self._tile_in(vector),
+                tile=_tile_in(record, vector),
                 biases=np.broadcast_to(biases, sums.shape),
                 scales=np.broadcast_to(scales, sums.shape),
                 channels=np.broadcast_to(first + np.arange(channels), sums.shape),
                 values=image.reshape(sums.shape),
             )
         )
-
-    def _tile_in(self, vector: Vector) -> int:
-        """The last tile that the vector waits for."""
-        assert self.record is not None
-        return max(number for number, compute in enumerate(self.record.computes) if compute.index in vector.waits)
 
     def _tile(self, compute: Compute, image: ActivationTile, weights: Array, start: int) -> Tile:
         load_ready, stream_ready = ready_cycles(self.simulator, compute, start)
@@ -154,7 +151,7 @@ class Recorder:
 
     def _activations(self, compute: Compute, groups: Range, image: ActivationTile) -> Array:
         tile = compute.tile
-        key = ("activations", tile.g[0] + groups[0], tile.b, tile.oh, tile.ow, tile.k)
+        key = ("activations", compute.layer, tile.g[0] + groups[0], tile.b, tile.oh, tile.ow, tile.k)
         if key not in self.matrices:
             layer = self.simulator.layers[compute.layer]
             self.matrices[key] = layer.activation_matrix(tile, groups, image.parts[0], image.boxes[0])
@@ -162,7 +159,7 @@ class Recorder:
 
     def _weights(self, compute: Compute, groups: Range, weights: Array) -> Array:
         tile = compute.tile
-        key = ("weights", tile.g[0] + groups[0], tile.n, tile.k)
+        key = ("weights", compute.layer, tile.g[0] + groups[0], tile.n, tile.k)
         if key not in self.matrices:
             there = weights[slice(*groups)]
             missing = groups[1] - groups[0] - len(there)
@@ -176,12 +173,32 @@ def first_cycle(simulator: Simulator, compute: Compute) -> int:
     return simulator.timeline.begin[compute.index] - simulator.layers[compute.layer].timing.lead_cycles - _BEFORE_CYCLES
 
 
+def _tile_in(record: LayerRecord, vector: Vector) -> int:
+    """The last tile that the vector waits for."""
+    return max(number for number, compute in enumerate(record.computes) if compute.index in vector.waits)
+
+
 def ready_cycles(simulator: Simulator, compute: Compute, start: int) -> tuple[int, int]:
-    """When what a tile loads, and all that it works on, was in the buffers; counted from ``start``, 0 if before it."""
-    done, timing = simulator.timeline.done, simulator.layers[compute.layer].timing
+    """When what a tile loads, and all that it works on, was in the buffers; counted from ``start``, 0 if before it.
+
+    Between two tiles of a layer that takes turns, the array works for the other layer: what comes next is held back
+    until it is through with that.
+    """
+    timeline, timing = simulator.timeline, simulator.layers[compute.layer].timing
+    done = timeline.done
     ready = max((done[index] for index in compute.waits), default=0)
     load_ready = _load_ready(compute, timing, done) if timing.overlapped else ready
+    before = _tile_before(simulator, compute)
+    if before is not None and before.layer != compute.layer:
+        ready = max(ready, timeline.consumed[before.index])
+        load_ready = load_ready if timing.overlapped else ready
     return max(0, load_ready - start), max(0, ready - start)
+
+
+def _tile_before(simulator: Simulator, compute: Compute) -> Compute | None:
+    """The one that was on the array before this one."""
+    earlier = reversed(simulator.program.instructions[: compute.index])
+    return next((instruction for instruction in earlier if isinstance(instruction, Compute)), None)
 
 
 def _load_ready(compute: Compute, timing: ArrayTiming, done: list[int]) -> int:

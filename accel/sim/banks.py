@@ -24,7 +24,8 @@ class Banks:
         self.buffers: dict[str, BufferSpec] = {
             name: buffer for name, buffer in machine.buffers.by_name.items() if buffer.ports == 1
         }
-        self.slot_bytes = machine.buffers.accumulator.tile_bytes
+        accumulator = machine.buffers.accumulator
+        self.slot_bytes = [program.slot_bytes(layer, accumulator) for layer in range(len(program.layers))]
         self.free: dict[Bank, Turn] = {}
 
     def turn(self, instruction: Instruction) -> Turn:
@@ -54,14 +55,16 @@ class Banks:
             case Compute(ports=ports):
                 yield self._tile("weight", instruction.weight_load, ports.weight)
                 yield from self._operands(instruction, ports.activation)
-                slot = instruction.accumulator_slot * self.slot_bytes
-                yield "accumulator", slot, self.slot_bytes, ports.accumulator
+                yield self._slot(instruction, ports.accumulator)
             case Vector(ports=ports):
                 yield from self._operands(instruction, ports.activation)
-                yield "accumulator", instruction.accumulator_slot * self.slot_bytes, self.slot_bytes, ports.accumulator
+                yield self._slot(instruction, ports.accumulator)
             case Store():
-                cycles = self._cycles("accumulator", instruction.size_bytes)
-                yield "accumulator", instruction.accumulator_slot * self.slot_bytes, self.slot_bytes, cycles
+                yield self._slot(instruction, self._cycles("accumulator", instruction.size_bytes))
+
+    def _slot(self, instruction: Compute | Vector | Store, cycles: int) -> tuple[str, int, int, int]:
+        size_bytes = self.slot_bytes[instruction.layer]
+        return "accumulator", instruction.accumulator_slot * size_bytes, size_bytes, cycles
 
     def _operands(self, instruction: Compute | Vector, cycles: int) -> Iterator[tuple[str, int, int, int]]:
         """Activations that were loaded, those that stay on chip, and results that stay there."""

@@ -1,4 +1,4 @@
-"""How busy each unit was: the cycles in which it was at work, cut at the layers' ends."""
+"""How busy each unit was: the cycles in which it was at work, cut where layers end."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from collections.abc import Iterable, Sequence
 from accel.mapping.program import Compute, Instruction, Program, Vector
 from accel.result import UnitCycles
 from accel.sim.engine import Timeline
+from accel.sim.ledger import Stretch
 
 UNITS = ("array", "vector", "dma")
 
 
-def busy_units(program: Program, timeline: Timeline, ends: Sequence[int]) -> tuple[UnitCycles, ...]:
-    """By layer, which end at ``ends``. A unit takes one instruction at a time, so none is busier than all the time."""
+def busy_units(program: Program, timeline: Timeline, stretches: Sequence[Stretch]) -> tuple[UnitCycles, ...]:
+    """By layer. A unit takes one instruction at a time, so none is busier than all the time."""
     spans: dict[str, list[tuple[int, int]]] = {unit: [] for unit in UNITS}
     for index in program.issue:
         spans[_unit(program.instructions[index])].append((timeline.begin[index], timeline.consumed[index]))
-    by_unit = [cut(spans[unit], ends) for unit in UNITS]
+    by_unit = [cut(spans[unit], stretches, len(program.layers)) for unit in UNITS]
     return tuple(UnitCycles(*cycles) for cycles in zip(*by_unit, strict=True))
 
 
-def cut(spans: Iterable[tuple[int, int]], ends: Sequence[int]) -> list[int]:
-    """How much of ``spans``, which rise and do not overlap, is in each stretch of time that ends at ``ends``.
+def cut(spans: Iterable[tuple[int, int]], stretches: Sequence[Stretch], layers: int) -> list[int]:
+    """How much of ``spans``, which rise and do not overlap, is in the stretches of each of so many layers.
 
-    >>> cut([(0, 4), (6, 9)], [3, 8, 20])
-    [3, 3, 1]
+    >>> cut([(0, 4), (6, 9)], [Stretch(3, 0), Stretch(8, 1), Stretch(20, 0)], 2)
+    [4, 3]
     """
-    covered = [0] * len(ends)
+    covered = [0] * layers
     place = 0
     for begin, end in spans:
         while begin < end:
-            while ends[place] <= begin:
+            while stretches[place].end_cycle <= begin:
                 place += 1
-            until = min(end, ends[place])
-            covered[place] += until - begin
+            until = min(end, stretches[place].end_cycle)
+            covered[stretches[place].layer] += until - begin
             begin = until
     return covered
 

@@ -8,6 +8,7 @@ from accel.mapping.program import Compute, Program, Vector
 from accel.result import CriticalPath
 from accel.sim.busy import cut
 from accel.sim.engine import Timeline
+from accel.sim.ledger import Stretch
 
 Span = tuple[int, int]
 
@@ -15,8 +16,8 @@ RESOURCES = ("compute", "fill_drain", "vector", "bandwidth", "latency", "width")
 """The fields of ``CriticalPath``."""
 
 
-def critical_path(program: Program, timeline: Timeline, ends: Sequence[int]) -> tuple[CriticalPath, ...]:
-    """By layer, which end at ``ends``: the cycles of the path by what they were spent on; they are all the cycles.
+def critical_path(program: Program, timeline: Timeline, stretches: Sequence[Stretch]) -> tuple[CriticalPath, ...]:
+    """By layer: the cycles of the path by what they were spent on; they are all the cycles.
 
     Unlike the account in ``ledger.py``, which follows the array, this tells what would have to be quicker for the end
     to come sooner: an array that works half of the time, while DMA works all the time, is not on the path.
@@ -24,7 +25,7 @@ def critical_path(program: Program, timeline: Timeline, ends: Sequence[int]) -> 
     spans: dict[str, list[Span]] = {name: [] for name in RESOURCES}
     for name, span in _path(program, timeline):
         spans[name].append(span)
-    by_resource = [cut(reversed(spans[name]), ends) for name in RESOURCES]
+    by_resource = [cut(reversed(spans[name]), stretches, len(program.layers)) for name in RESOURCES]
     return tuple(CriticalPath(*cycles) for cycles in zip(*by_resource, strict=True))
 
 

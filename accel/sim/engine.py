@@ -85,7 +85,7 @@ class _Clock:
         self.instructions = program.instructions
         self.channel = channel_of(machine)
         self.timings = {name: ArrayTiming.of(machine.array, name) for name in machine.array.dataflow}
-        self.following = _following_streams([i for i in program.instructions if isinstance(i, Compute)])
+        self.following = _following_streams(program)
         self.dma = self.array = self.vector = _NEVER_USED
         self.banks = Banks(program, machine)
 
@@ -170,11 +170,17 @@ class _Clock:
 _NEVER_USED: Turn = (0, None)
 
 
-def _following_streams(queue: list[Compute]) -> dict[int, int | None]:
+def _following_streams(program: Program) -> dict[int, int | None]:
     """By index of each tile, what the tile after it streams: a shorter one may have to wait for results that still
-    shift out. None after a layer's last tile: layers do not overlap on the array.
+    shift out. None where the array is empty in between: after a layer's last tile, unless two layers take turns under
+    one dataflow.
     """
+    queue = [i for i in program.instructions if isinstance(i, Compute)]
+    kinds = [
+        (stage, getattr(layer.mapping, "dataflow", None))
+        for stage, layer in zip(program.stages, program.layers, strict=True)
+    ]
     return {
-        compute.index: later.stream if later is not None and later.layer == compute.layer else None
+        compute.index: later.stream if later is not None and kinds[later.layer] == kinds[compute.layer] else None
         for compute, later in zip(queue, [*queue[1:], None], strict=False)
     }

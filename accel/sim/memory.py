@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from accel.flow.ir import Region, Shape4
+from accel.flow.ir import FlowOp, Region, Shape4
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
 from accel.numerics.arithmetic import Arithmetic
 from accel.result import Activity
 from accel.sim.layer import ArrayLayer, Seen
 from accel.sim.vector import vector_work_on
+from accel.sim.window import Window
 
 Array = npt.NDArray[np.generic]
 _NO_TOGGLES = Activity(0, 0, 0, 0, 0, 0)
@@ -43,6 +44,8 @@ class ActivationTile:
     boxes: dict[int, Region] = field(default_factory=dict)
     streams: dict[object, Array] = field(default_factory=dict)
     """What the address generator makes of the content, kept as long as that."""
+    layer: int | None = None
+    """That loaded it."""
 
 
 class Memory:
@@ -61,8 +64,10 @@ class Memory:
     activity
         Count the bits that toggle in the array.
     on_tensor
-        Called with (name, values) when a layer has stored a tensor, and before that for tensors that never leave
-        the vector unit; what it returns for a stored one, if anything, replaces it.
+        Called with (name, values) when a layer has made all of a tensor, and before that for tensors that never leave
+        the vector unit.
+    fed
+        Tensors by name that take the place of what layers make, for those that read them.
     observer
         Sees the array's operands and sums.
     """
@@ -75,7 +80,8 @@ class Memory:
         inputs: dict[str, Array],
         keep: Iterable[str] = (),
         activity: bool = False,
-        on_tensor: Callable[[str, Array], Array | None] | None = None,
+        on_tensor: Callable[[str, Array], object] | None = None,
+        fed: Mapping[str, Array] | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.observer = observer
@@ -86,14 +92,19 @@ class Memory:
         self.tensors = program.flow.tensors
         self.whole = dict(inputs)
         """Whole tensors, in DRAM or where they stay on chip."""
+        self.windows = {window.tensor: Window(window) for window in program.residency.windows}
+        """Tensors of which there are a few rows at a time."""
+        self.made: dict[str, Array] = {}
+        """Whole tensors as their layers made them, where somebody looks at them and they are not in ``whole``."""
+        self.fed = fed or {}
         self.keep = {*keep, *program.flow.outputs}
         self.on_tensor = on_tensor
         self.weights: dict[int, Array] = {}
         self.activations: dict[int, ActivationTile] = {}
         self.ends: dict[tuple[str, int], int] = {}
         """By buffer and offset of each tile, one past its last byte."""
-        self.in_place: dict[Region, ActivationTile] = {}
-        """What the array reads of a tensor that stays on chip, for one layer."""
+        self.in_place: dict[tuple[int, Region], ActivationTile] = {}
+        """What the array reads of a tensor that stays on chip, by layer and box."""
         self.accumulators: dict[int, Array] = {}
         self.inner: dict[str, Array] = {}
         self.last_write = {
@@ -101,6 +112,11 @@ class Memory:
             for i in program.instructions
             if isinstance(i, Store) or (isinstance(i, Vector) and i.stays)
         }
+        self.stages = program.stages
+        self.unfinished: dict[int, set[int]] = {}
+        """By stage, layers that have outputs to come."""
+        for layer in self.last_write:
+            self.unfinished.setdefault(self.stages[layer], set()).add(layer)
         self.storage = _storage(program)
         self.last_writer = {layer.op.write.tensor: position for position, layer in enumerate(program.layers)}
         self.last_reader = {
@@ -140,9 +156,9 @@ class Memory:
 
     def _load_activations(self, load: Load) -> None:
         tile = self.activations.get(load.offset)
-        if tile is None or load.part in tile.parts:
+        if tile is None or tile.layer != load.layer or load.part in tile.parts:
             self._forget(load, self.activations)
-            tile = self.activations[load.offset] = ActivationTile()
+            tile = self.activations[load.offset] = ActivationTile(layer=load.layer)
         box = (load.box[0], load.box[1], load.box[2], load.box[3])  # type: ignore[misc]
         tile.parts[load.part], tile.boxes[load.part] = self._part(load.layer, load.part, box).copy(), box
 
@@ -156,6 +172,8 @@ class Memory:
     def _part(self, layer: int, part: int, box: Region) -> Array:
         """A box of an operand, where it lies."""
         read = self.program.layers[layer].op.reads[part]
+        if read.tensor in self.windows:
+            return self.windows[read.tensor].read(box)
         return self.whole[self._place(read.tensor)].reshape(read.shape)[_at(box)]
 
     def _compute(self, compute: Compute) -> None:
@@ -173,10 +191,11 @@ class Memory:
     def _image(self, compute: Compute) -> ActivationTile:
         if compute.activation_offset is not None:
             return self.activations[compute.activation_offset]
-        if compute.image not in self.in_place:
+        key = compute.layer, compute.image
+        if key not in self.in_place:
             part = np.ascontiguousarray(self._part(compute.layer, 0, compute.image))
-            self.in_place[compute.image] = ActivationTile({0: part}, {0: compute.image})
-        return self.in_place[compute.image]
+            self.in_place[key] = ActivationTile({0: part}, {0: compute.image})
+        return self.in_place[key]
 
     def _vector(self, vector: Vector) -> None:
         op = self.program.layers[vector.layer].op
@@ -191,8 +210,7 @@ class Memory:
             if self.observer is not None:
                 self.observer.finished(vector, sums, made[0], seen.overflows - overflows)
         if self.on_tensor is not None and len(made) > 1:
-            names = [op.node.output, *(node.output for node in op.epilogue)]
-            for name, values in zip(names[:-1], made, strict=False):
+            for name, values in zip(_inner_names(op), made, strict=False):
                 self._space(name, self.inner, op.write.shape)[_at(vector.box)] = values
         if vector.stays:
             self._write(vector.index, vector.layer, op.write.tensor, vector.box, made[-1])
@@ -203,18 +221,17 @@ class Memory:
         """Those that were loaded, and those that stay on chip."""
         tile = ActivationTile() if vector.activation_offset is None else self.activations[vector.activation_offset]
         boxes = dict(enumerate(vector.operands))
+        kept, reads = self.program.residency.kept, self.program.layers[vector.layer].op.reads
         parts = {
-            part: tile.parts[part] if part in tile.parts else self._part(vector.layer, part, box)
-            for part, box in boxes.items()
+            part: self._part(vector.layer, part, box) if read.tensor in kept else tile.parts[part]
+            for (part, box), read in zip(boxes.items(), reads, strict=True)
         }
         return parts, boxes
 
     def _space(self, name: str, space: dict[str, Array], shape: Shape4) -> Array:
         """The whole of a tensor in ``space``, as its writer sees it, made when it is first written."""
         if name not in space:
-            tensor = self.tensors[name]
-            dtype = np.dtype(np.float32) if tensor.qtype is None else tensor.qtype.dtype
-            space[name] = np.empty(shape, dtype)
+            space[name] = np.empty(shape, self.tensors[name].dtype)
         return space[name]
 
     def _store(self, store: Store) -> None:
@@ -222,26 +239,53 @@ class Memory:
 
     def _write(self, index: int, layer: int, tensor: str, box: Region, values: Array) -> None:
         """A box of a layer's output has reached its place."""
-        space = self._space(tensor, self.whole, self.program.layers[layer].op.write.shape)
-        space[_at(box)] = values
+        shape = self.program.layers[layer].op.write.shape
+        stored = self.fed[tensor].reshape(shape)[_at(box)] if tensor in self.fed else values
+        window = self.windows.get(tensor)
+        if window is None:
+            self._space(tensor, self.whole, shape)[_at(box)] = stored
+        else:
+            window.write(box, stored, shape, self.tensors[tensor])
+            stale = [key for key in self.in_place if key[0] == window.reader and window.overlap(key[1], box)]
+            for key in stale:
+                del self.in_place[key]
+        watched = self.on_tensor is not None or tensor in self.keep
+        if watched and (window is not None or tensor in self.fed):
+            self._space(tensor, self.made, shape)[_at(box)] = values
         if index == self.last_write[layer]:
             self._end_layer(layer)
 
     def _end_layer(self, position: int) -> None:
         """After a layer's last output: hand its tensor out, and forget what nobody reads again."""
-        self.activations, self.in_place = {}, {}
         op = self.program.layers[position].op
         name = op.write.tensor
         if self.on_tensor is not None and position == self.last_writer[name]:
-            for inner, values in self.inner.items():
-                self.on_tensor(inner, values.reshape(self.tensors[inner].shape))
-            self.inner = {}
-            replacement = self.on_tensor(name, self.tensor(name))
-            if replacement is not None:
-                self.whole[name] = replacement
-        for place in {self._place(read.tensor) for read in op.reads}:
-            if self.last_reader[place] == position and place not in self.kept_places:
-                del self.whole[place]
+            for inner in [name for name in _inner_names(op) if name in self.inner]:
+                self.on_tensor(inner, self.inner.pop(inner).reshape(self.tensors[inner].shape))
+            self.on_tensor(
+                name, self.made[name].reshape(self.tensors[name].shape) if name in self.made else self.tensor(name)
+            )
+        made = self.made.pop(name, None) if position == self.last_writer[name] else None
+        if made is not None and name in self.windows and name in self.kept_places:
+            self.whole[name] = made
+        stage = self.stages[position]
+        self.unfinished[stage].remove(position)
+        if not self.unfinished[stage]:
+            self._end_stage(stage)
+
+    def _end_stage(self, stage: int) -> None:
+        """Nobody needs tiles of activations any more, nor tensors that no later layer reads."""
+        self.activations, self.in_place = {}, {}
+        for position, layer in enumerate(self.program.layers):
+            if self.stages[position] == stage:
+                for place in {self._place(read.tensor) for read in layer.op.reads}:
+                    if self.last_reader[place] == position and place not in self.kept_places:
+                        self.whole.pop(place, None)
+
+
+def _inner_names(op: FlowOp) -> list[str]:
+    """Tensors that a nest makes on the way to its output."""
+    return [op.node.output, *(node.output for node in op.epilogue)][:-1]
 
 
 def _at(box: Region) -> tuple[slice, ...]:

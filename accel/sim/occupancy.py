@@ -12,6 +12,7 @@ from accel.arch.spec import Machine
 from accel.flow.ir import elements
 from accel.mapping.program import Compute, Load, Program, Vector
 from accel.sim.engine import Timeline
+from accel.sim.ledger import Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,16 @@ def occupancy(found: Iterable[Stay], buffer: str) -> list[tuple[int, int]]:
     return list(zip(cycles, accumulate(changes[cycle] for cycle in cycles), strict=True))
 
 
-def peaks_until(steps: Sequence[tuple[int, int]], ends: Sequence[int]) -> list[int]:
-    """The most that was taken in each of the stretches of time that end at ``ends``, which rise."""
-    peaks, taken, position = [], 0, 0
-    for end in ends:
-        most = taken
-        while position < len(steps) and steps[position][0] < end:
+def peaks(steps: Sequence[tuple[int, int]], stretches: Sequence[Stretch], layers: int) -> list[int]:
+    """The most that was taken in the stretches of each of so many layers."""
+    most, taken, position = [0] * layers, 0, 0
+    for stretch in stretches:
+        most[stretch.layer] = max(most[stretch.layer], taken)
+        while position < len(steps) and steps[position][0] < stretch.end_cycle:
             taken = steps[position][1]
-            most = max(most, taken)
+            most[stretch.layer] = max(most[stretch.layer], taken)
             position += 1
-        peaks.append(most)
-    return peaks
+    return most
 
 
 def _tiles(program: Program, timeline: Timeline) -> Iterator[Stay]:
@@ -119,7 +119,8 @@ def _kept(program: Program, timeline: Timeline) -> Iterator[Stay]:
 
 def _sums(program: Program, machine: Machine, timeline: Timeline) -> Iterator[Stay]:
     """An accumulator slot is taken from its first Compute (or Vector) until its result has left."""
-    slot_bytes = machine.buffers.accumulator.tile_bytes
+    buffer = machine.buffers.accumulator
+    slot_bytes = [program.slot_bytes(layer, buffer) for layer in range(len(program.layers))]
     begins: dict[int, tuple[int, int]] = {}
     for instruction in program.instructions:
         match instruction:
@@ -137,7 +138,7 @@ def _sums(program: Program, machine: Machine, timeline: Timeline) -> Iterator[St
                 end = timeline.done[instruction.index]
                 if not instruction.stays:
                     end = timeline.done[instruction.index + 1]
-                offset = instruction.accumulator_slot * slot_bytes
+                offset = instruction.accumulator_slot * slot_bytes[instruction.layer]
                 if max(size, made):
                     yield Stay("accumulator", instruction.layer, op.write.tensor, offset, max(size, made), begin, end)
             case _:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from accel.sim.engine import Timeline, run
 from accel.sim.layer import ArrayLayer
 from accel.sim.ledger import charge
 from accel.sim.memory import Memory, Observer
-from accel.sim.occupancy import occupancy, peaks_until, stays
+from accel.sim.occupancy import occupancy, peaks, stays
 
 Array = npt.NDArray[Any]
 _PROGRESS_EVERY = 16
@@ -62,19 +61,19 @@ class Run:
 def run_clock(program: Program, machine: Machine) -> Run:
     """Everything that can be known without moving data."""
     timeline = run(program, machine)
-    cycles = charge(program, timeline)
+    cycles, stretches = charge(program, timeline)
     taken = stays(program, machine, timeline)
     steps = {name: tuple(occupancy(taken, name)) for name in machine.buffers.by_name}
-    ends = list(accumulate(spent.total for spent in cycles))
-    peaks = [peaks_until(of_buffer, ends) for of_buffer in steps.values()]
+    layers = len(program.layers)
+    peak = [peaks(of_buffer, stretches, layers) for of_buffer in steps.values()]
     return Run(
         timeline,
         cycles,
-        critical_path(program, timeline, ends),
-        busy_units(program, timeline, ends),
-        tuple(timeline.dram.get(position, Counter()) for position in range(len(program.layers))),
+        critical_path(program, timeline, stretches),
+        busy_units(program, timeline, stretches),
+        tuple(timeline.dram.get(position, Counter()) for position in range(layers)),
         steps,
-        tuple(BufferBytes(*of_layer) for of_layer in zip(*peaks, strict=True)),
+        tuple(BufferBytes(*of_layer) for of_layer in zip(*peak, strict=True)),
     )
 
 
@@ -108,9 +107,10 @@ class Simulator:
         inputs: dict[str, Array],
         keep: Iterable[str] = (),
         activity: bool = False,
-        on_tensor: Callable[[str, Array], Array | None] | None = None,
+        on_tensor: Callable[[str, Array], object] | None = None,
         progress: Callable[[str, int, int], None] | None = None,
         observer: Observer | None = None,
+        fed: Mapping[str, Array] | None = None,
     ) -> Simulated:
         """Simulate one batch with data.
 
@@ -123,16 +123,18 @@ class Simulator:
         activity
             Count the bits that toggle in the array.
         on_tensor
-            Sees every tensor when it has been made; what it returns replaces the tensor for the layers that follow.
+            Sees every tensor when it has been made.
         progress
             Called as (layer name, instructions done, instructions in all).
         observer
             Sees the array's operands and sums.
+        fed
+            Tensors by name that take the place of what layers make, for those that read them.
         """
         if activity:
             check_counted(self.machine)
         arithmetic = self.machine.vector.arithmetic
-        memory = Memory(self.program, self.layers, arithmetic, inputs, keep, activity, on_tensor, observer)
+        memory = Memory(self.program, self.layers, arithmetic, inputs, keep, activity, on_tensor, fed, observer)
         for done, instruction in enumerate(self.order):
             memory.perform(instruction)
             if progress is not None and done % _PROGRESS_EVERY == 0:

@@ -32,9 +32,9 @@ def measure(folder: Path) -> dict[str, object]:
     import numpy as np
 
     from accel.arch.load import load_arch
+    from accel.compile import compile_graph, fit_to_machine
     from accel.graph.onnx import load_network
     from accel.graph.rebase import from_file
-    from accel.mapping.compile import compile_graph, fit_to_machine
     from accel.mapping.select import array_layers
     from accel.rtl.toolchain import find_compiler, find_verilator
     from accel.rtl.witness import compile_hardware, witness

@@ -57,9 +57,9 @@ def simulation(path: Path, arch: str):
     import numpy as np
 
     from accel.arch.load import load_arch
+    from accel.compile import compile_graph, fit_to_machine
     from accel.graph.onnx import load_network
     from accel.graph.rebase import from_file
-    from accel.mapping.compile import compile_graph, fit_to_machine
     from accel.sim.simulate import Simulator
 
     machine = load_arch(arch)

@@ -33,9 +33,9 @@ def measure_network(folder: Path, arch: str) -> dict[str, object]:
     import onnxruntime
 
     from accel.arch.load import load_arch
+    from accel.compile import compile_graph, fit_to_machine
     from accel.graph.onnx import load_network
     from accel.graph.rebase import from_file
-    from accel.mapping.compile import compile_graph, fit_to_machine
     from accel.sim.simulate import Simulator, run_clock
 
     machine = load_arch(arch)

@@ -11,10 +11,10 @@ import pytest
 
 import accel as accel_package
 from accel import api
+from accel.compile import compile_graph, fit_to_machine
 from accel.gallery import workloads_dir
 from accel.graph.rebase import from_file
 from accel.inputs import image_batches, input_images
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.rtl import waves
 from accel.sim.simulate import Simulator
 from tests.rtl.wave_files import read_fst, read_vcd

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from accel.arch.dram import DramDevice, DramSpec
 from accel.arch.spec import Machine
+from accel.compile import compile_graph
 from accel.flow.ir import elements
 from accel.flow.lower import lower
-from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
 from accel.mapping.program import Compute, Load, Program, Store, Vector
 from accel.mapping.search import candidates, products_of

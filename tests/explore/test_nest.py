@@ -14,13 +14,13 @@ import pytest
 from accel import api
 from accel.arch.load import load_arch
 from accel.arch.spec import Machine
+from accel.compile import compile_graph, fit_to_machine
 from accel.cost.prices import prices_of
 from accel.errors import AccelError
 from accel.explore import nest
 from accel.explore.objective import OBJECTIVES, Figures, check_objective, counts
 from accel.flow.ir import Flow, FlowOp
 from accel.flow.lower import lower
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.mapping import ArrayMapping, VectorMapping
 from accel.mapping.residency import Residency, nothing_stays
 from accel.mapping.search import choose

@@ -10,13 +10,13 @@ import onnx
 import pytest
 
 from accel import api
+from accel.compile import fit_to_machine
 from accel.errors import AccelError
 from accel.graph.execute import execute, layer_sums
 from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.onnx import load_network
 from accel.graph.onnx.qonnx import DOMAINS
 from accel.graph.rebase import rebase_activations, to_file
-from accel.mapping.compile import fit_to_machine
 from accel.numerics.qtype import QType
 from tests.graph.models import INT8, Qonnx
 from tests.graph.qonnx_executor import assert_like_the_executor

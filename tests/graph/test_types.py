@@ -10,12 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from accel import api
+from accel.explore import fusion
 from accel.graph.execute import execute
 from accel.graph.ir import Add, AveragePool, Conv, Graph, Linear
 from accel.graph.node_witness import rounding_share
 from accel.graph.onnx import load_network
 from accel.graph.witness import onnxruntime_tensors
-from accel.mapping import compile as compile_room
 from accel.mapping.residency import nothing_stays
 from accel.numerics.elementwise import Sum
 from accel.numerics.pool import Mean
@@ -161,7 +161,8 @@ def test_the_share_of_rounded_results() -> None:
 
 def test_traffic_is_packed_by_bit_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tile of 6 x 6 x 3 x 3 weights, 2 x 6 x 12 x 12 activations: half a byte, one byte, two bytes each."""
-    monkeypatch.setattr(compile_room, "plan_residency", nothing_stays)
+    monkeypatch.setattr(fusion, "plan_residency", nothing_stays)
+    monkeypatch.setattr(fusion, "pairs", lambda *_: ())
     for bits in (4, 8, 16):
         name = f"int{bits}"
         network = api.load_network(typed_network(tmp_path / f"{name}.onnx", name, name))

@@ -7,9 +7,9 @@ from math import ceil
 import pytest
 
 from accel.arch.spec import Machine
+from accel.compile import fit_to_machine
 from accel.errors import AccelError
 from accel.flow.lower import lower
-from accel.mapping.compile import fit_to_machine
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, VectorMapping
 from accel.mapping.program import Compute, Load, Program, Store, Vector

@@ -7,8 +7,8 @@ from itertools import pairwise, product
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accel.compile import compile_graph
 from accel.flow.lower import lower
-from accel.mapping.compile import compile_graph
 from accel.mapping.layout import Layout, Place, Runs, runs_of
 from accel.mapping.program import Load
 from tests.machines import machine

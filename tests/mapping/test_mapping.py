@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.arch.multiplier import Step
+from accel.compile import compile_graph, fit_to_machine
 from accel.errors import AccelError
 from accel.flow.ir import elements
 from accel.flow.lower import lower
 from accel.graph.ir import Graph
 from accel.mapping.actions import OperandBits, array_actions
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.mapping import ArrayMapping, ArrayTile, array_tiles, fold_shape, k_folds
 from accel.mapping.program import Load, Store, Vector
 from tests.machines import DATAFLOWS, machine

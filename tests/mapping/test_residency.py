@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.compile import compile_graph
 from accel.flow.lower import lower
 from accel.graph.execute import execute
-from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
 from accel.mapping.residency import nothing_stays, plan_residency
 from accel.mapping.ring import Ring

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from accel.compile import fit_to_machine
 from accel.errors import AccelError
 from accel.graph.ir import Conv, Graph
-from accel.mapping.compile import fit_to_machine
 from accel.mapping.scales import scale_notes
 from tests.machines import machine
 from tests.networks import Builder

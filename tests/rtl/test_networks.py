@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accel.compile import compile_graph, fit_to_machine
 from accel.errors import AccelError
-from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.flow.lower import lower
 from accel.mapping.select import array_layers, select_array_layers
 from accel.rtl.witness import compile_hardware, witness
 from accel.sim.simulate import Simulator
 from tests.conftest import Ran
+from tests.fused import chain, fused_program
 from tests.machines import machine
 from tests.networks import Builder
 from tests.rtl.tools import needs_verilator
@@ -112,6 +114,28 @@ def test_programs_agree(name: str) -> None:
         beside += sum(layer.mapping.groups_at_once > 1 for layer in program.layers if layer.op.on_array)
     assert (overflows > 0) == name.startswith("narrow")
     assert (beside > 0) == name.endswith("side by side")
+
+
+@needs_verilator
+@pytest.mark.parametrize(
+    "name", ["weights stay", "weights stay, no overlap", "results go down", "activations stay, slow hops"]
+)
+def test_layers_that_take_turns(name: str) -> None:
+    """Each layer's tiles by themselves; between them the array has worked for the other layer."""
+    rng = random.Random(name)
+    interleaved = 0
+    for seed in range(SYSTEMS):
+        arch = machine(**ARRAYS[name], buffers=(1024, 2048, 2048), bandwidth=rng.choice(["2 B/cycle", "64 B/cycle"]))
+        net = chain(seed)
+        graph = fit_to_machine(net.graph(net.last), arch)
+        program = fused_program(lower(graph), arch, rng)
+        layers = array_layers(program)
+        hardware = compile_hardware(program, arch, layers, quiet)
+        checks = witness(program, Simulator(program, arch), hardware, {"x": net.data()}, layers, quiet)
+        assert [check.position for check in sorted(checks, key=lambda check: check.position)] == layers
+        assert all(check.passed for check in checks), checks
+        interleaved += sum({window.first, window.last} <= set(layers) for window in program.residency.windows)
+    assert interleaved >= 2
 
 
 @needs_verilator

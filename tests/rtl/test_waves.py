@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.compile import compile_graph, fit_to_machine
 from accel.errors import AccelError
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.mapping.select import array_layers
 from accel.numerics.qtype import QType
 from accel.rtl.build import compile_model, model_of

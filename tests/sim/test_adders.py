@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from accel.arch.spec import Machine
+from accel.compile import compile_graph, fit_to_machine
 from accel.graph.execute import execute
 from accel.graph.ir import Add, AveragePool, Concat, Graph, Node, Requantize, Tensor
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.numerics.adders import ADDERS
 from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.qtype import QType

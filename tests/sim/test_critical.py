@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from accel.arch.dram import DramDevice, DramSpec
 from accel.arch.spec import Machine
+from accel.compile import compile_graph
 from accel.flow.lower import lower
-from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, VectorMapping
 from accel.mapping.program import Compute, Load, Store
@@ -19,6 +19,7 @@ from accel.result import CriticalPath, UnitCycles
 from accel.sim.busy import busy_units, cut
 from accel.sim.critical import critical_path
 from accel.sim.engine import run
+from accel.sim.ledger import Stretch
 from accel.sim.simulate import run_clock
 from tests.machines import DATAFLOWS, machine
 from tests.networks import Builder, residual_network
@@ -27,9 +28,10 @@ from tests.networks import Builder, residual_network
 def of_one_layer(net: Builder, arch: Machine, mapping: ArrayMapping | VectorMapping) -> tuple[CriticalPath, UnitCycles]:
     program = emit(lower(net.graph()), arch, [mapping])
     timeline = run(program, arch)
-    end = [max(timeline.done)]
-    (path,), (busy,) = critical_path(program, timeline, end), busy_units(program, timeline, end)
-    assert sum(dataclasses.astuple(path)) == end[0]
+    end = max(timeline.done)
+    whole = [Stretch(end, 0)]
+    (path,), (busy,) = critical_path(program, timeline, whole), busy_units(program, timeline, whole)
+    assert sum(dataclasses.astuple(path)) == end
     return path, busy
 
 
@@ -145,16 +147,18 @@ def test_every_cycle_is_on_the_path_and_no_unit_is_busier_than_all_the_time(
 
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=20),
-    st.lists(st.integers(0, 20), min_size=1, max_size=8),
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), min_size=1, max_size=8),
 )
-def test_cut_counts_every_cycle_where_it_is(gaps, lengths) -> None:
+def test_cut_counts_every_cycle_where_it_is(gaps, parts) -> None:
     spans, cycle = [], 0
     for gap, length in gaps:
         spans.append((cycle + gap, cycle + gap + length))
         cycle += gap + length
-    ends = list(accumulate(lengths))
+    ends = list(accumulate(length for length, _ in parts))
     ends[-1] = max(ends[-1], cycle)
+    layers = [layer for _, layer in parts]
     taken = {at for begin, end in spans for at in range(begin, end)}
-    borders = [0, *ends]
-    expected = [len(taken & set(range(low, high))) for low, high in zip(borders, ends, strict=False)]
-    assert cut(spans, ends) == expected
+    expected = [0, 0, 0]
+    for low, high, layer in zip([0, *ends], ends, layers, strict=False):
+        expected[layer] += len(taken & set(range(low, high)))
+    assert cut(spans, [Stretch(*at) for at in zip(ends, layers, strict=True)], 3) == expected

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.arch.spec import Machine
+from accel.compile import compile_graph
 from accel.flow.lower import lower
 from accel.graph.execute import Execution
 from accel.graph.ir import Graph, Linear, Node, Reshape, Tensor, Weight
-from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Program

@@ -12,8 +12,8 @@ import dataclasses
 import pytest
 
 from accel.arch.spec import Machine
+from accel.compile import compile_graph
 from accel.flow.lower import lower
-from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, VectorMapping
 from accel.mapping.program import Compute
@@ -36,7 +36,7 @@ def mapped(
     """A network of one layer, cut as ``mapping`` says."""
     program = emit(lower(net.graph()), arch, [mapping])
     timeline = run(program, arch)
-    (cycles,) = charge(program, timeline)
+    ((cycles,), _) = charge(program, timeline)
     assert cycles.total == max(timeline.done)
     return [i for i in program.instructions if isinstance(i, Compute)], timeline, cycles
 
@@ -219,7 +219,7 @@ def test_what_bounds_a_layer_gets_most_of_its_cycles(cause) -> None:
     net, fields = BOUND[cause]
     arch = machine(4, 4, **fields)
     program = compile_graph(net.graph(), arch)
-    (cycles,) = charge(program, run(program, arch))
+    ((cycles,), _) = charge(program, run(program, arch))
     assert dataclasses.asdict(cycles)[cause] > 0.5 * cycles.total
 
 
@@ -261,6 +261,6 @@ def test_a_layer_whose_result_stays_on_chip_lasts_until_it_is_there() -> None:
     net.linear(net.linear(net.input(1, 4), 4), 4)
     arch = machine(4, 4)
     program = compile_graph(net.graph(), arch)
-    first, second = charge(program, run(program, arch))
+    (first, second), _ = charge(program, run(program, arch))
     assert first == Cycles(compute=1, fill_drain=4 + 3 + 3, stall_weights=26, vector=1)
     assert second == Cycles(compute=1, fill_drain=3 + 3, vector=1, stall_outputs=22)

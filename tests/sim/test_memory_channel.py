@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from accel.arch.dram import DramDevice, DramSpec
 from accel.arch.spec import Machine
+from accel.compile import compile_graph
 from accel.errors import AccelError
 from accel.flow.lower import lower
 from accel.graph.execute import execute
-from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Load, Program, Store

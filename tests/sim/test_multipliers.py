@@ -16,8 +16,8 @@ from accel import api
 from accel.arch.multiplier import SERIAL_DATAFLOWS
 from accel.arch.rules import product_bits
 from accel.arch.timing import ArrayTiming
+from accel.compile import compile_graph, fit_to_machine
 from accel.errors import AccelError
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.numerics.digits import PassFold, passes
 from accel.numerics.mac import Accumulator, accumulate
 from accel.numerics.qtype import QType

@@ -7,8 +7,8 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.compile import compile_graph
 from accel.flow.lower import lower
-from accel.mapping.compile import compile_graph
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping
 from accel.sim.engine import run

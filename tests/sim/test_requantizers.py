@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from accel.compile import compile_graph, fit_to_machine
 from accel.graph.execute import execute
-from accel.mapping.compile import compile_graph, fit_to_machine
 from accel.numerics.arithmetic import Arithmetic
 from accel.numerics.requantize import REQUANTIZERS
 from accel.sim.simulate import Simulator

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.arch.multiplier import Step
+from accel.compile import fit_to_machine
 from accel.flow.lower import lower
 from accel.mapping.actions import OperandBits, array_actions
-from accel.mapping.compile import fit_to_machine
 from accel.mapping.emit import emit
 from accel.mapping.mapping import ArrayMapping, Block, layer_step, most_groups_at_once
 from accel.mapping.program import Compute

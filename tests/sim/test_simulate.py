@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.mapping.compile import compile_graph, fit_to_machine
+from accel.compile import compile_graph, fit_to_machine
 from accel.sim.simulate import Simulator, run_clock
 from accel.witnessing import reference_of
 from tests.machines import DATAFLOWS, machine

@@ -6,15 +6,14 @@ from pathlib import Path
 
 from accel.arch.spec import Machine
 from accel.errors import AccelError, listed
+from accel.explore.fusion import plan
 from accel.flow.lower import lower
 from accel.graph.ir import Conv, Graph, Linear, Node
 from accel.graph.rebase import rebase_activations
 from accel.mapping.emit import emit
 from accel.mapping.file import load_mappings
 from accel.mapping.program import Program
-from accel.mapping.residency import plan_residency
 from accel.mapping.scales import check_scales
-from accel.mapping.search import choose
 from accel.mapping.thresholds import without_thresholds
 
 
@@ -58,9 +57,8 @@ def compile_graph(graph: Graph, machine: Machine, mapping: Path | None = None) -
         A layer that fits no mapping, or a file that does not fit network and machine.
     """
     flow = lower(graph)
-    residency = plan_residency(flow, machine)
-    chosen = choose(flow, machine, residency) if mapping is None else load_mappings(mapping, flow, machine, residency)
-    return emit(flow, machine, chosen, residency)
+    residency, mappings = plan(flow, machine) if mapping is None else load_mappings(mapping, flow, machine)
+    return emit(flow, machine, mappings, residency)
 
 
 def _problems(graph: Graph, node: Node, machine: Machine) -> list[str]:
