@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from accel.arch.more import Variant, variants
 from accel.arch.spec import Machine
-from accel.compile import fit_to_machine
+from accel.compile import compile_graph, fit_to_machine
 from accel.errors import AccelError
 from accel.explore.workers import each
+from accel.flow.ir import Flow
 from accel.graph.ir import Graph
-from accel.records import estimate_graph
+from accel.mapping.emit import emit
+from accel.mapping.mapping import ArrayMapping, VectorMapping
+from accel.mapping.residency import Residency
+from accel.mapping.space import footprint, loop_sizes
+from accel.records import estimate_program
+from accel.result import Result
 from accel.studies.bottleneck import Bottleneck, More
+
+Mappings = tuple[ArrayMapping | VectorMapping | None, ...]
 
 
 def study(
@@ -21,7 +29,9 @@ def study(
     processes: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Bottleneck:
-    """Estimate the network on the machine, and on each machine with more of one resource, mapped anew.
+    """Estimate the network on the machine, and on each machine with more of one resource.
+
+    There it is mapped anew, and takes the mapping that it had where that is quicker.
 
     Parameters
     ----------
@@ -38,25 +48,48 @@ def study(
     report("as it is", 0, len(tried) + 1)
     # No variant changes the widths of operands or the requantizer, which is what a graph is fitted to.
     fitted = fit_to_machine(graph, machine)
-    here = estimate_graph(name, fitted, machine)
+    program = compile_graph(fitted, machine)
+    here = estimate_program(name, fitted.batch, machine, program)
+    mappings = tuple(layer.mapping for layer in program.layers)
     report("more of each resource", 1, len(tried) + 1)
     more = each(
         _more,
-        [(name, fitted, variant) for variant in tried],
+        [(name, fitted, variant, program.residency, mappings) for variant in tried],
         processes,
         lambda number, done: report(f"more {tried[number].resource}", done + 1, len(tried) + 1),
     )
     return Bottleneck(here, tuple(more))
 
 
-def _more(name: str, graph: Graph, variant: Variant) -> More:
+def _more(name: str, graph: Graph, variant: Variant, residency: Residency, mappings: Mappings) -> More:
     problem = variant.problem
     if variant.machine is not None:
         try:
-            result = estimate_graph(name, graph, variant.machine)
+            results = list(_estimates(name, graph, variant.machine, residency, mappings))
         except AccelError as error:
             problem = error.what
         else:
+            result = min(results, key=lambda result: result.latency_cycles)
             area = None if result.area is None else result.area.total_mm2
             return More(variant.resource, variant.change, result.latency_cycles, result.energy_pj, area)
     return More(variant.resource, variant.change, None, None, None, problem)
+
+
+def _estimates(name: str, graph: Graph, machine: Machine, residency: Residency, mappings: Mappings) -> Iterator[Result]:
+    """Mapped anew, and as it was if that fits: half of a buffer holds less than all of it."""
+    anew = compile_graph(graph, machine)
+    yield estimate_program(name, graph.batch, machine, anew)
+    if all(_fits(anew.flow, machine, residency, position, mapping) for position, mapping in enumerate(mappings)):
+        as_it_was = emit(anew.flow, machine, mappings, residency)
+        yield estimate_program(name, graph.batch, machine, as_it_was)
+
+
+def _fits(
+    flow: Flow, machine: Machine, residency: Residency, position: int, mapping: ArrayMapping | VectorMapping | None
+) -> bool:
+    if mapping is None:
+        return True
+    op = flow.ops[position]
+    room = residency.room(position, op)
+    tile = [getattr(mapping, loop) for loop in loop_sizes(op)]
+    return not footprint(op, flow, machine, room, tile).excess(machine, room)

@@ -55,8 +55,12 @@ def estimate_graph(name: str, graph: Graph, machine: Machine, mapping: Path | No
         A file of mappings; None: they are chosen.
     """
     with no_collection():
-        program = compile_graph(graph, machine, mapping)
-        return result_of(name, graph.batch, machine, program, run_clock(program, machine), None)
+        return estimate_program(name, graph.batch, machine, compile_graph(graph, machine, mapping))
+
+
+def estimate_program(name: str, batch: int, machine: Machine, program: Program) -> Result:
+    """Run a program through the clock without data."""
+    return result_of(name, batch, machine, program, run_clock(program, machine), None)
 
 
 def result_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from accel.bottlenecks import study
 from accel.errors import AccelError
 from accel.explore import workers
 from accel.studies.bottleneck import BOUNDS, Bottleneck, bound, intensity, roof
-from tests.machines import machine
+from tests.machines import DATAFLOWS, machine
 from tests.networks import Builder, residual_network
 
 
@@ -67,6 +68,31 @@ def test_what_binds_is_named_and_more_of_it_helps_most(name) -> None:
     assert max(speedups, key=lambda resource: speedups[resource]) == resource
     # Half of the share is gone, at least nearly; and no more than half can go where the mapping stays.
     assert 0.95 / (1 - share / 2) < speedups[resource] < 2.1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_more_of_what_only_makes_room_or_hurries_never_costs_cycles(seed) -> None:
+    """A mapping stays legal with more of anything but a second buffer; rows and columns make waves longer."""
+    rng = random.Random(seed)
+    arch = machine(
+        rng.choice([4, 8]),
+        rng.choice([4, 8]),
+        rng.choice(DATAFLOWS),
+        bandwidth=rng.choice(["1 B/cycle", "8 B/cycle", "32 B/cycle"]),
+        latency=rng.choice(["10 cycles", "200 cycles"]),
+        width=rng.choice(["4 B/cycle", "64 B/cycle"]),
+        buffers=rng.choice([(512, 1024, 1024), (2048, 2048, 2048)]),
+        double_buffered=rng.random() < 0.7,
+        lanes=rng.choice([1, 8]),
+    )
+    net = residual_network(seed)
+    found = study("net", net.graph(net.last), arch)
+    free = [more for more in found.more if more.resource not in ("array rows", "array columns")]
+    assert len(free) >= 8
+    for more in free:
+        if "double buffered" not in more.resource:
+            assert more.cycles is not None
+            assert more.cycles <= found.result.latency_cycles, more
 
 
 def test_fill_and_drain_bind_a_large_array_with_little_to_do() -> None:

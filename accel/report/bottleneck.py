@@ -101,7 +101,7 @@ def _more(study: Bottleneck, width: int) -> Table:
             total=ABSENT if area is None else f"{area:.3g} mm²",
         ),
     ]
-    table = fitted_table("What more of each resource would bring, mapped anew", columns, width)
+    table = fitted_table("What more of each resource would bring, mapped anew or as it was", columns, width)
     notes = [f"{more.resource} ({more.change}): {more.problem}" for more in rows if more.problem]
     if notes:
         table.caption = Text("\n".join([*([str(table.caption)] if table.caption else []), *notes]))

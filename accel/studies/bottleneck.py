@@ -16,7 +16,7 @@ OPERATIONS_PER_MAC = 2
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """The same network on the same machine with more of one thing, mapped anew."""
+    """The same network on the same machine with more of one thing, mapped anew or as it was, whichever is quicker."""
 
     resource: str
     change: str
