@@ -17,9 +17,15 @@ from accel.mapping.window import row_loop, rows_needed
 from tests.networks import Builder
 
 
-def fused_residency(flow: Flow, machine: Machine, rng: random.Random) -> Residency:
-    """Any pairs, with tiles of any rows and windows that just hold them or somewhat more."""
-    residency = rng.choice([nothing_stays, plan_residency])(flow, machine)
+def fused_residency(flow: Flow, machine: Machine, rng: random.Random, *, whole: bool = True) -> Residency:
+    """Any pairs, with tiles of any rows and windows that just hold them or somewhat more.
+
+    Parameters
+    ----------
+    whole
+        Whether tensors may stay whole, too.
+    """
+    residency = rng.choice([nothing_stays, plan_residency] if whole else [nothing_stays])(flow, machine)
     found = list(links(flow, residency))
     rng.shuffle(found)
     for first, last in found:
@@ -46,9 +52,9 @@ def has_mappings(flow: Flow, machine: Machine, residency: Residency, positions: 
     return True
 
 
-def fused_program(flow: Flow, machine: Machine, rng: random.Random) -> Program:
+def fused_program(flow: Flow, machine: Machine, rng: random.Random, *, whole: bool = True) -> Program:
     """Every layer under any of the machine's dataflows."""
-    residency = fused_residency(flow, machine, rng)
+    residency = fused_residency(flow, machine, rng, whole=whole)
     mappings = []
     for position, op in enumerate(flow.ops):
         dataflow = (rng.choice(machine.array.dataflow),)

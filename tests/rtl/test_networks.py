@@ -125,13 +125,13 @@ def test_layers_that_take_turns(name: str) -> None:
     rng = random.Random(name)
     interleaved = 0
     for seed in range(SYSTEMS):
-        arch = machine(**ARRAYS[name], buffers=(1024, 2048, 2048), bandwidth=rng.choice(["2 B/cycle", "64 B/cycle"]))
+        arch = machine(**ARRAYS[name], buffers=(4096,) * 3, bandwidth=rng.choice(["2 B/cycle", "64 B/cycle"]))
         net = Builder(seed)
         x = net.conv(net.input(1, 3, 9, 9), 4)
         x = net.conv(x, 4, strides=rng.choice([(1, 1), (2, 2)]))
         net.conv(net.conv(x, 4, groups=rng.choice([1, 4])), 4, (1, 1), pads=(0, 0, 0, 0))
         graph = fit_to_machine(net.graph(), arch)
-        program = fused_program(lower(graph), arch, rng)
+        program = fused_program(lower(graph), arch, rng, whole=False)
         layers = array_layers(program)
         hardware = compile_hardware(program, arch, layers, quiet)
         checks = witness(program, Simulator(program, arch), hardware, {"x": net.data()}, layers, quiet)
