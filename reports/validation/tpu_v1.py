@@ -9,7 +9,7 @@ from typing import Any
 
 from chain import Chain
 from page import HERE, Page, publish, table
-from runs import summary
+from runs import layers_apart, summary
 
 import accel
 
@@ -78,7 +78,7 @@ def measure() -> list[dict[str, Any]]:
     for name, chain in networks().items():
         with tempfile.TemporaryDirectory() as folder:
             network = accel.load_network(chain.save(Path(folder, f"{name}.onnx")))
-        result = accel.estimate(network, machine)
+        result = layers_apart(network, machine)
         run = summary(result)
         active = run["causes"]["compute"]
         waits = sum(count for cause, count in run["causes"].items() if "weight" in cause)
@@ -147,13 +147,13 @@ Published: tables 1 and 3 of the ISCA 2017 paper, counters of the chip on produc
 operations a second were measured apart from the counters and do not quite agree with them (CNN0: 86.0 of 92 at 78.2 %
 active). Its authors' own performance model was 8 % off on average.
 
-Here: `tpu-v1` of the gallery, one pass over a batch. *Array active* is compute, *useful MACs* the utilization, *weight
-stall* the wait for weights, *weight shift* fill and drain, *the rest* everything else, which the paper calls
-non-matrix cycles. The networks are not public: these have as many layers, weights, images and MACs a weight. Weights
-are random; no figure here depends on them. CNN0 is taken for a board game's network, as 2888 MACs a weight at batch 8
-are 361 = 19 x 19 pixels. For CNN1 the paper says that about half of the MACs are unused since features are shallow,
-and that four fully connected layers have 32 MACs a weight: so 72 equal convolutions of 128 channels, 23 x 23, and most
-weights in the four. A single pool stands for 13."""
+Here: `tpu-v1` of the gallery, one pass over a batch, layer by layer. *Array active* is compute, *useful MACs* the
+utilization, *weight stall* the wait for weights, *weight shift* fill and drain, *the rest* everything else, which the
+paper calls non-matrix cycles. The networks are not public: these have as many layers, weights, images and MACs a
+weight. Weights are random; no figure here depends on them. CNN0 is taken for a board game's network, as 2888 MACs a
+weight at batch 8 are 361 = 19 x 19 pixels. For CNN1 the paper says that about half of the MACs are unused since
+features are shallow, and that four fully connected layers have 32 MACs a weight: so 72 equal convolutions of 128
+channels, 23 x 23, and most weights in the four. A single pool stands for 13."""
 DEVIATIONS = """\
 ## Why they deviate
 
