@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+import accel
 from accel.arch.load import load_arch
 
 FOLDER = Path(__file__).parents[2] / "reports" / "validation"
@@ -36,6 +37,23 @@ def test_page_and_index_are_of_one_record(name: str) -> None:
     assert (FOLDER / f"{name}.md").read_text().startswith(f"# {record['title']}\n")
     assert f"| [{record['title']}]({name}.md) | {record['result']} |" in (FOLDER / "README.md").read_text()
     assert (FOLDER / f"{name}.png").exists()
+
+
+def test_layers_apart_go_through_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default lets these two take turns, and their tensor stays on chip; apart, all of it is stored and loaded."""
+    chain = script("chain", monkeypatch).Chain("pair", (1, 16, 64, 64))
+    for name in ("first", "second"):
+        chain.conv(name, 16, 3, pad=1)
+    network = accel.load_network(chain.save(tmp_path / "pair.onnx"))
+    machine = load_arch("edge-32x32")
+    small = machine.buffers.activation.model_copy(update={"capacity_bytes": 32 << 10})
+    machine = machine.model_copy(update={"buffers": machine.buffers.model_copy(update={"activation": small})})
+    runs = [estimate(network, machine) for estimate in (accel.estimate, script("runs", monkeypatch).layers_apart)]
+    fused, apart = ({layer.name: layer.actions for layer in run.layers} for run in runs)
+    assert fused["first"].dram_write_bytes == 0
+    assert apart["first"].dram_write_bytes == chain.shape[1] * chain.shape[2] * chain.shape[3]
+    assert apart["second"].dram_read_bytes > fused["second"].dram_read_bytes + apart["first"].dram_write_bytes
+    assert runs[0].latency_cycles < runs[1].latency_cycles
 
 
 def test_alexnet_has_the_published_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
