@@ -28,8 +28,8 @@ Each page is written by the script of its name, `python reports/validation/NAME.
 with the package as it is and leaves NAME.md, NAME.json and a picture. Published figures stand in the scripts with
 their sources. Machines are described once, from what their authors say, and what they do not say is an assumption that
 the page states: nothing is fitted to a row. Deviations are therefore results too, and each page explains its own.
-The others run layer by layer, but for additions on NVDLA, and so layers run one behind another here as well. Where whole
-networks are compared, a page also says what fused layers make of them.
+The others run layer by layer, but for additions on NVDLA, and so layers run one behind another here as well. Where
+whole networks are compared, a page also says what fused layers make of them.
 
 Networks are made under `build/networks` when they are first needed, or taken from `--networks FOLDER`, which holds
 them as `accel networks make resnet50 --out FOLDER/resnet50` leaves them. Two pages run another tool, which comes with
