@@ -101,7 +101,7 @@ def plan_residency(flow: Flow, machine: Machine) -> Residency:
     for tensor in _candidates(flow, capacity):
         others = [other for other in kept if other.first <= tensor.last and tensor.first <= other.last]
         end = capacity
-        for other in sorted(others, key=lambda other: -other.offset):
+        for other in sorted(others, key=lambda other: -other.offset - other.size_bytes):
             if other.offset + other.size_bytes <= end - tensor.size_bytes:
                 break
             end = min(end, other.offset)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from accel.flow.ir import FlowOp, Region, Shape4
+from accel.flow.ir import FlowOp, Region, Shape4, elements
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
 from accel.numerics.arithmetic import Arithmetic
 from accel.result import Activity
@@ -155,6 +155,8 @@ class Memory:
         self.weights[load.offset] = values
 
     def _load_activations(self, load: Load) -> None:
+        if not load.held_bytes:
+            return  # All padding; what lies at its offset stays there.
         tile = self.activations.get(load.offset)
         if tile is None or tile.layer != load.layer or load.part in tile.parts:
             self._forget(load, self.activations)
@@ -189,7 +191,7 @@ class Memory:
             self.observer.computed(compute, image, weights, sums, seen.overflows - overflows)
 
     def _image(self, compute: Compute) -> ActivationTile:
-        if compute.activation_offset is not None:
+        if compute.activation_offset is not None and elements(compute.image):
             return self.activations[compute.activation_offset]
         key = compute.layer, compute.image
         if key not in self.in_place:
@@ -223,7 +225,7 @@ class Memory:
         boxes = dict(enumerate(vector.operands))
         kept, reads = self.program.residency.kept, self.program.layers[vector.layer].op.reads
         parts = {
-            part: self._part(vector.layer, part, box) if read.tensor in kept else tile.parts[part]
+            part: tile.parts[part] if read.tensor not in kept and elements(box) else self._part(vector.layer, part, box)
             for (part, box), read in zip(boxes.items(), reads, strict=True)
         }
         return parts, boxes

@@ -67,7 +67,11 @@ class PlainChannel:
 
 
 class DeviceChannel:
-    """A device with channels, banks, rows and refresh, burst by burst."""
+    """A device with channels, banks, rows and refresh, burst by burst.
+
+    Channels may finish a Store before an earlier one. It is done, too, when that one is: who waits for the last of many
+    finds all of them there.
+    """
 
     def __init__(self, machine: Machine) -> None:
         # Compiled code, which machines without such a device do not need.
@@ -80,6 +84,8 @@ class DeviceChannel:
         self.peak = machine.dram.bandwidth_bytes_per_cycle
         self.by_layer: dict[int, Counter[str]] = {}
         self.before = self.dram.counts
+        self.stored = 0
+        """When the Stores so far are done."""
 
     def serve(self, transfer: Load | Store, begin: int) -> Moved:
         """The DMA goes on when the last burst has been asked for, and the buffer's port has kept up."""
@@ -87,12 +93,15 @@ class DeviceChannel:
         served = self.dram.serve_arrays(addresses, sizes, begin, isinstance(transfer, Store))
         through_port = begin + ceil(transfer.size_bytes / self.widths[_buffer(transfer)])
         self._count(transfer.layer)
+        done = max(served.done_cycle, through_port)
+        if isinstance(transfer, Store):
+            done = self.stored = max(done, self.stored)
         if through_port > served.issued_cycle:
-            return Moved(through_port, max(served.done_cycle, through_port), "width")
+            return Moved(through_port, done, "width")
         # Pins busy most of the time, or mostly waiting: for rows, for turnarounds, for room among the requests.
         pins_cycles = transfer.size_bytes / self.peak
         limit: Limit = "bandwidth" if 2 * pins_cycles >= served.issued_cycle - begin else "latency"
-        return Moved(served.issued_cycle, max(served.done_cycle, through_port), limit)
+        return Moved(served.issued_cycle, done, limit)
 
     def finish(self, cycle: int, layer: int) -> None:
         """The refreshes that were due since the last transfer."""

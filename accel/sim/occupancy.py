@@ -99,22 +99,25 @@ def _tiles(program: Program, timeline: Timeline) -> Iterator[Stay]:
 
 
 def _kept(program: Program, timeline: Timeline) -> Iterator[Stay]:
-    """A tensor that stays is taken from the first Vector that makes some of it to the end of its last reader."""
+    """A tensor that stays is taken from the first Vector that makes some of it to the end of its last reader, or of the
+    last Vector, where that makes rows that nobody reads.
+    """
     begins: dict[int, int] = {}
+    made: dict[int, int] = {}
     ends: dict[int, int] = {}
     for instruction in program.instructions:
         layer, index = instruction.layer, instruction.index
         if isinstance(instruction, Vector) and instruction.stays:
             begins[layer] = min(begins.get(layer, timeline.begin[index]), timeline.begin[index])
+            made[layer] = max(made.get(layer, 0), timeline.done[index])
         if isinstance(instruction, Compute | Vector):
             end = timeline.consumed[index] if isinstance(instruction, Compute) else timeline.done[index]
             if isinstance(instruction, Compute) or instruction.operands:
                 ends[layer] = max(ends.get(layer, 0), end)
     for name, kept in program.residency.kept.items():
         if name == kept.tensor:
-            yield Stay(
-                "activation", kept.first, name, kept.offset, kept.size_bytes, begins[kept.first], ends[kept.last]
-            )
+            end = max(made[kept.first], ends[kept.last])
+            yield Stay("activation", kept.first, name, kept.offset, kept.size_bytes, begins[kept.first], end)
 
 
 def _sums(program: Program, machine: Machine, timeline: Timeline) -> Iterator[Stay]:

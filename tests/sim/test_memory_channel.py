@@ -16,10 +16,12 @@ from accel.errors import AccelError
 from accel.flow.lower import lower
 from accel.graph.execute import execute
 from accel.mapping.emit import emit
+from accel.mapping.layout import Runs
 from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Load, Program, Store
 from accel.sim.dram import Dram
 from accel.sim.engine import run
+from accel.sim.memory_channel import channel_of
 from accel.sim.simulate import Simulator, run_clock
 from tests.machines import machine
 from tests.networks import Builder, residual_network
@@ -73,6 +75,19 @@ def test_a_program_is_what_its_transfers_take_one_by_one(preset) -> None:
 
 def _in_order(program: Program) -> list[Any]:
     return [program.instructions[index] for index in program.issue]
+
+
+def test_stores_are_done_in_order() -> None:
+    """A channel that is idle is quicker than one that opens a row; who waits for the last Store waits for all."""
+    channel = channel_of(on_device("hbm2-2000"))
+    box = ((0, 1),) * 4
+    done, begin = [], 0
+    for index, address in enumerate(np.random.default_rng(0).integers(0, 1 << 20, 200)):
+        store = Store(index, 0, (), 0, "y", box, Runs(8 * int(address), 8 * 32), 64)
+        moved = channel.serve(store, begin)
+        done.append(moved.done)
+        begin = moved.free
+    assert done == sorted(done)
 
 
 @settings(max_examples=12, deadline=None)

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from accel.compile import compile_graph
 from accel.flow.lower import lower
 from accel.mapping.emit import emit
+from accel.mapping.fusion import window_of
 from accel.mapping.mapping import ArrayMapping
+from accel.mapping.program import Vector
+from accel.mapping.residency import nothing_stays
+from accel.mapping.search import Chooser
 from accel.sim.engine import run
 from accel.sim.occupancy import occupancy, stays
 from tests.machines import DATAFLOWS, machine
@@ -60,3 +64,19 @@ def test_two_tiles_of_channels_by_hand() -> None:
     assert occupancy(found, "weight") == [(0, 16), (8, 32), (34, 16), (42, 0)]
     assert occupancy(found, "activation") == [(6, 4), (42, 0)]
     assert occupancy(found, "accumulator") == [(30, 16), (38, 32), (60, 16), (68, 0)]
+
+
+def test_rows_that_nobody_reads_have_a_place_too() -> None:
+    """Every second of 8 rows, one by one: row 7 is made when row 6 has been read."""
+    net = Builder()
+    net.conv(net.conv(net.input(1, 2, 8, 4), 2), 2, (1, 1), (2, 2), (0, 0, 0, 0))
+    flow, arch = lower(net.graph()), machine()
+    alone = nothing_stays(flow, arch)
+    residency = alone.with_window(window_of(flow, alone, 0, 1, 1), {0: 1, 1: 1})
+    program = emit(flow, arch, Chooser(flow, arch).all(residency), residency)
+    timeline = run(program, arch)
+    found = [stay for stay in stays(program, arch, timeline) if stay.buffer == "activation"]
+    (window,) = [stay for stay in found if stay.what == "conv0_out"]
+    made = [i.index for i in program.instructions if isinstance(i, Vector) and i.layer == 0]
+    assert len(made) == 8
+    assert window.end == max(timeline.done[index] for index in made)

@@ -8,6 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.compile import compile_graph, fit_to_machine
+from accel.flow.lower import lower
+from accel.mapping.emit import emit
+from accel.mapping.mapping import ArrayMapping
 from accel.sim.simulate import Simulator, run_clock
 from accel.witnessing import reference_of
 from tests.machines import DATAFLOWS, machine
@@ -57,6 +60,19 @@ def test_linear_layers_take_rows_from_all_leading_axes(shape, dataflow) -> None:
     program = compile_graph(net.graph(net.last), arch)
     rows = int(np.prod(shape[:-1]))
     assert [layer.op.macs for layer in program.layers] == [rows * 6 * 4, rows * 4 * 7]
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_tiles_that_are_all_padding(dataflow) -> None:
+    """Three images of one column, and outputs beside it; tiles of two images and of one."""
+    net = Builder()
+    net.conv(net.input(3, 4, 9, 1), 4, (3, 1), (1, 3), (1, 5, 1, 0), groups=4)
+    graph, arch = net.graph("conv0_out"), machine(2, 2, dataflow=dataflow)
+    mapping = ArrayMapping(dataflow, 4, 2, 9, 1, 1, 3, "pixels")
+    program = emit(lower(graph), arch, [mapping])
+    data = {"x": net.data()}
+    made = Simulator(program, arch).run(data).tensors["conv0_out"]
+    assert np.array_equal(made, reference_of(graph, program, arch, data).tensors["conv0_out"])
 
 
 def test_a_slot_may_be_filled_again_while_its_last_wave_drains() -> None:
