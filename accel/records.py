@@ -19,7 +19,7 @@ from accel.cost.area import area_of
 from accel.cost.energy import activity_energy, energy_of
 from accel.graph.ir import Graph
 from accel.mapping.mapping import layer_step
-from accel.mapping.program import Program
+from accel.mapping.program import Program, in_words
 from accel.result import (
     AccumulatorUse,
     Accuracy,
@@ -124,7 +124,7 @@ def _layer(
         op=op.kind,
         unit="view" if op.is_view else "array" if op.on_array else "vector",
         shape="x".join(map(str, shape)),
-        mapping="" if layer.mapping is None else str(layer.mapping),
+        mapping="" if layer.mapping is None else in_words(layer.mapping, position, program.flow, program.residency),
         macs=op.macs,
         cycles=cycles,
         utilization=layer_step(op, program.flow.tensors, machine).busy_cycles(op.macs) / pe_cycles if op.macs else 0.0,

@@ -17,6 +17,7 @@ from accel.explore.objective import Figures, check_objective
 from accel.flow.ir import Flow
 from accel.flow.lower import lower
 from accel.mapping.file import dump_mappings
+from accel.mapping.program import in_words
 from accel.quantizer.save import output_file
 from accel.studies.mapping_search import MappedLayer, MappingFigures, MappingSearch
 from accel.version import __version__
@@ -91,11 +92,7 @@ def search_mapping(
 
 
 def _said(plan: Plan, position: int, flow: Flow) -> str:
-    """A mapping in words, with the layer that it takes turns with."""
-    others = {window.first: window.last for window in plan.residency.windows}
-    others |= {last: first for first, last in others.items()}
-    other = others.get(position)
-    return f"{plan.mappings[position]}{'' if other is None else f', fused with {flow.ops[other].name}'}"
+    return in_words(plan.mappings[position], position, flow, plan.residency)
 
 
 def _figures(figures: Figures) -> MappingFigures:

@@ -18,6 +18,7 @@ from accel.compile import compile_graph, fit_to_machine
 from accel.graph.float_reference import FloatNetwork
 from accel.graph.rebase import from_file
 from accel.inputs import image_batches, input_images
+from accel.mapping.program import in_words
 from accel.mapping.scales import scale_notes
 from accel.mapping.select import array_layers, select_array_layers
 from accel.mapping.thresholds import threshold_notes
@@ -84,7 +85,10 @@ def lowered(network: Network, arch: Machine, mapping: Path | None = None) -> dic
     """What a network becomes on its way to a machine, as text: graph, flow, mapping, program."""
     graph = fit_to_machine(network.graph, arch)
     program = compile_graph(graph, arch, mapping)
-    choices = [f"  {layer.op.name}: {layer.mapping or 'view'}" for layer in program.layers]
+    choices = [
+        f"  {layer.op.name}: {in_words(layer.mapping, position, program.flow, program.residency)}"
+        for position, layer in enumerate(program.layers)
+    ]
     mappings = "\n".join([f"mapping {network.name} on {arch.name}", *choices])
     return {"graph": str(graph), "flow": str(program.flow), "mapping": mappings, "program": str(program)}
 

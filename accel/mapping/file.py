@@ -28,6 +28,7 @@ from ruamel.yaml import YAML
 from accel.arch.check import first_problem, nearest
 from accel.arch.document import Document, KeyPath, Problem
 from accel.arch.spec import Machine
+from accel.errors import listed
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.bound import OUTER
 from accel.mapping.fusion import links, window_of
@@ -157,8 +158,9 @@ class _Reader:
             last = legal.get(position)
             if last is None or layer["fused_with"] != self.flow.ops[last].name:
                 ways = [f"{self.flow.ops[first].name} with {self.flow.ops[last].name}" for first, last in legal.items()]
-                hint = f"these can: {', '.join(ways)}" if ways else "no two layers can here"
-                what = f"{op.name} cannot be fused with {layer['fused_with']}"
+                others = f"these can: {listed(ways)}" if ways else "no two layers can here"
+                hint = others if last is None else f"it can be with {self.flow.ops[last].name}"
+                what = f"'{op.name}' cannot be fused with {layer['fused_with']!r}"
                 self._wrong((*at, "fused_with"), what, hint)
                 continue
             # A layer takes turns with one other.

@@ -196,10 +196,18 @@ class Program:
         for instruction in self.instructions:
             if instruction.layer != layer:
                 layer = instruction.layer
-                lines.append(f"  layer {layer + 1} {self.layers[layer].op.name}: {self.layers[layer].mapping}")
+                mapping = in_words(self.layers[layer].mapping, layer, self.flow, self.residency)
+                lines.append(f"  layer {layer + 1} {self.layers[layer].op.name}: {mapping}")
             waits = ",".join(map(str, instruction.waits))
             lines.append(f"    {instruction.index:5d} {instruction}{f'  after {waits}' if waits else ''}")
         return "\n".join(lines)
+
+
+def in_words(mapping: ArrayMapping | VectorMapping | None, layer: int, flow: Flow, residency: Residency) -> str:
+    """A layer's mapping, with the layer that it takes turns with."""
+    partner = residency.partner(layer)
+    fused = "" if partner is None else f", fused with {flow.ops[partner].name}"
+    return f"{mapping or 'view'}{fused}"
 
 
 def _in_dram(places: dict[str, Place]) -> list[str]:
@@ -217,7 +225,8 @@ def _on_chip(residency: Residency) -> list[str]:
     rows = []
     for place in sorted(kept, key=lambda place: (place.first, place.offset)):
         layers = f"{place.first + 1}-{place.last + 1}"
-        rows.append(f"    {place.offset:{width}d}  {place.size_bytes:{width}d}  {layers:>7}  {place.tensor}")
+        window = "" if place.rows is None else f", {place.rows} rows at a time"
+        rows.append(f"    {place.offset:{width}d}  {place.size_bytes:{width}d}  {layers:>7}  {place.tensor}{window}")
     return ["  on chip between layers: offset in the activation buffer, bytes, layers from maker to last reader", *rows]
 
 

@@ -55,6 +55,11 @@ class Residency:
         """Layers that take turns with an earlier one -> that one."""
         return {window.last: window.first for window in self.windows}
 
+    def partner(self, layer: int) -> int | None:
+        """The layer that one takes turns with."""
+        pairs = [(window.first, window.last) for window in self.windows]
+        return next((last if layer == first else first for first, last in pairs if layer in (first, last)), None)
+
     def with_window(self, window: Kept, rows: Mapping[int, int]) -> Residency:
         """With one pair of layers more, which takes turns at tiles of so many rows."""
         free = list(self.free_bytes)

@@ -196,11 +196,22 @@ BAD_PAIRS: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "with itself": (
         lambda text: text.replace("fused_with: maxpool1", "fused_with: conv0"),
-        "9:17: conv0 cannot be fused with conv0; these can: conv0 with maxpool1",
+        "9:17: 'conv0' cannot be fused with 'conv0'; it can be with maxpool1",
+    ),
+    "with nothing": (
+        lambda text: text.replace("fused_with: maxpool1", "fused_with:"),
+        "9:5: 'conv0' cannot be fused with None; it can be with maxpool1",
+    ),
+    "another one first": (
+        lambda text: (
+            text.replace("    fused_with: maxpool1\n    window_rows: 4\n", "")
+            + "    fused_with: conv0\n    window_rows: 2\n"
+        ),
+        "11:17: 'maxpool1' cannot be fused with 'conv0'; these can: conv0 with maxpool1",
     ),
     "the last layer": (
         lambda text: text + "    fused_with: conv0\n    window_rows: 2\n",
-        "13:17: maxpool1 cannot be fused with conv0; no two layers can here",
+        "13:17: 'maxpool1' cannot be fused with 'conv0'; no two layers can here",
     ),
     "too few rows": (
         lambda text: text.replace("window_rows: 4", "window_rows: 1"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from accel.flow.lower import lower
 from accel.mapping.fusion import links, window_of
 from accel.mapping.residency import nothing_stays
 from accel.mapping.window import reads_of, row_loop, rows_needed, rows_of
-from tests.fused import chain
+from tests.fused import chain, fused_program
 from tests.machines import machine
 from tests.networks import Builder
 
@@ -87,3 +89,16 @@ def test_links() -> None:
     net.linear(net.flatten(z), 3)
     flow = lower(net.graph(y, "linear7_out"))
     assert list(links(flow, nothing_stays(flow, machine()))) == [(2, 3), (3, 4)]
+
+
+def test_a_program_says_which_layers_take_turns() -> None:
+    """Windows and partners, where one looks for them."""
+    net = chain(3)
+    program = fused_program(lower(net.graph(net.last)), machine(), random.Random(3), whole=False)
+    text, names = str(program), [op.name for op in program.flow.ops]
+    assert program.residency.windows
+    for window in program.residency.windows:
+        first, last = names[window.first], names[window.last]
+        assert f"{first}: {program.layers[window.first].mapping}, fused with {last}\n" in text
+        assert f"{last}: {program.layers[window.last].mapping}, fused with {first}\n" in text
+        assert f"{window.tensor}, {window.rows} rows at a time\n" in text
