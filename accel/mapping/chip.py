@@ -12,9 +12,6 @@ from accel.mapping.program import Instruction, Load, PortCycles, Store
 from accel.mapping.residency import Residency
 from accel.mapping.ring import Held, Ring
 
-TILES_AHEAD = 2
-"""How many tiles before their own one operands are asked for: one under way, the next one's there."""
-
 
 class Chip:
     """What the layers of a program share."""
@@ -39,7 +36,7 @@ class Chip:
         self._ports = [
             (f"{name}_buffer_read_bytes", f"{name}_buffer_write_bytes", b) for name, b in buffers.by_name.items()
         ]
-        self._work: list[int] = []
+        self.work: list[int] = []
         """Instructions so far that work on tiles of operands."""
         self._earliest: dict[int, int] = {}
         """Where a Load is issued at the earliest."""
@@ -70,10 +67,6 @@ class Chip:
         """The next instruction; its index is its place."""
         self.instructions.append(instruction)
 
-    def work(self, index: int) -> None:
-        """An instruction has taken a tile of operands."""
-        self._work.append(index)
-
     def load(
         self,
         layer: int,
@@ -84,10 +77,10 @@ class Chip:
         box: Region | tuple[Range, Range, Range],
         runs: Runs,
         waits: tuple[int, ...],
+        ahead: int,
     ) -> Load:
-        """Bring one operand of a tile."""
+        """Bring one operand of a tile, asked for behind instruction ``ahead``."""
         index = len(self.instructions)
-        ahead = self._work[-TILES_AHEAD] if len(self._work) >= TILES_AHEAD else -1
         self._earliest[index] = max(ahead, *waits, -1)
         load = Load(
             index, layer, waits, buffer, held.offset, held.size_bytes, part, tensor, box, runs, self.bursts(runs)

@@ -20,6 +20,9 @@ from accel.mapping.ring import Held
 from accel.mapping.vector_work import vector_work
 from accel.result import Actions
 
+TILES_AHEAD = 2
+"""How many tiles before their own one operands are asked for: one under way, the next one's there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -61,6 +64,8 @@ class LayerWriter(ABC):
         """The last Vector."""
         self.output = -1
         """The last instruction that brought a part of the output where it belongs."""
+        self._work = chip.work[-TILES_AHEAD:]
+        """The last instructions that worked on tiles of this layer or, as long as these are few, of layers before."""
         self._first_slot = turn * chip.slots
         self._made_tiles = 0
         self._stays = op.write.tensor in chip.residency.kept
@@ -94,6 +99,17 @@ class LayerWriter(ABC):
         self._made_tiles += 1
         return slot, self.chip.freed[slot]
 
+    @property
+    def _ahead(self) -> int:
+        """Where operands of the next tile are asked for."""
+        return self._work[-TILES_AHEAD] if len(self._work) >= TILES_AHEAD else -1
+
+    def _works(self, index: int) -> None:
+        """An instruction has taken a tile of operands."""
+        self.read = index
+        self._work.append(index)
+        self.chip.work.append(index)
+
     def _load_activations(self, boxes: tuple[Region, ...]) -> Held | None:
         """The operands that do not stay on chip, as one tile; None if all do."""
         chip, kept = self.chip, self.chip.residency.kept
@@ -113,7 +129,15 @@ class LayerWriter(ABC):
         self._moved["activation_buffer_write_bytes"] += size_bytes
         loads = [
             chip.load(
-                self.position, "activation", held, part, read.tensor, box, chip.runs(read, box), waits + chip.barrier
+                self.position,
+                "activation",
+                held,
+                part,
+                read.tensor,
+                box,
+                chip.runs(read, box),
+                waits + chip.barrier,
+                self._ahead,
             )
             for part, read, box in parts
         ]
@@ -178,7 +202,6 @@ class VectorWriter(LayerWriter):
         return map(Tile, ranges_of_tiles(self.op, self.mapping))
 
     def put(self, tile: Tile) -> None:  # noqa: D102
-        chip = self.chip
         boxes = tuple(read.region(tile.ranges) for read in self.op.reads)
         held = self._load_activations(boxes)
         accumulator, room = self._accumulators()
@@ -186,8 +209,8 @@ class VectorWriter(LayerWriter):
         on_chip = self.ready if self._on_chip else ()
         waits = tuple(dict.fromkeys((*loads, *on_chip, *room)))
         self._finish(boxes, held, accumulator, self.op.write.region(tile.ranges), waits)
-        index = self.read = self.made
-        chip.work(index)
+        index = self.made
+        self._works(index)
         if held is not None:
             held.readers.append(index)
 
@@ -233,7 +256,7 @@ class ArrayWriter(LayerWriter):
         activations = self._load_activations((image,))
         if tile.first:
             self._accumulator, self._room = self._accumulators()
-        index = self.read = self._compute(tile, on_array, weights, activations, image)
+        index = self._compute(tile, on_array, weights, activations, image)
         weights.readers.append(index)
         if activations is not None:
             activations.readers.append(index)
@@ -258,7 +281,7 @@ class ArrayWriter(LayerWriter):
             parameters = tile.groups * tile.channels * parameter_bytes(self.op, chip.machine) if last else 0
             place = self._weight_places[box] = chip.layout.add(name, content + parameters)
         runs = Runs(8 * place.address, 8 * place.size_bytes)
-        load = chip.load(self.position, "weight", held, 0, name, box, runs, waits)
+        load = chip.load(self.position, "weight", held, 0, name, box, runs, waits, self._ahead)
         self._moved["weight_buffer_write_bytes"] += content
         self._moved["dram_read_bytes"] += load.size_bytes
         held.loads = (load.index,)
@@ -291,7 +314,7 @@ class ArrayWriter(LayerWriter):
             stream=kind.stream,
             ports=kind.ports,
         )
-        chip.work(compute.index)
+        self._works(compute.index)
         chip.add(compute)
         chip.last_compute = compute.index, self.mapping.dataflow
         return compute.index
