@@ -73,19 +73,17 @@ def emit(
 def _in_turns(maker: LayerWriter, reader: LayerWriter, window: Kept) -> None:
     """Write two layers, band of rows by band of rows: ``maker`` as far ahead of ``reader`` as the window holds rows.
 
-    A row takes the place of the one that lies ``window.rows`` before it, when that one's readers are done.
+    A row takes the place of the one that lies ``window.rows`` before it. That one's readers are done by then without
+    being waited for: the Vector that ends their band comes earlier, and the vector unit takes its work in order.
     """
     rows = window.rows
     assert rows is not None
     to_make = deque(_bands(maker, maker.op.write))
     made: list[tuple[int, int]] = []
     """(one past the last row of a band, the Vector that ended it)"""
-    read: list[tuple[int, int]] = []
-    """(first row of a band, the last instruction that read it)"""
 
     def make() -> None:
         (_, end), tiles = to_make.popleft()
-        maker.overwrites = tuple(index for low, index in read if low < end - rows)[-1:]
         for tile in tiles:
             maker.put(tile)
         made.append((end, maker.made))
@@ -97,7 +95,6 @@ def _in_turns(maker: LayerWriter, reader: LayerWriter, window: Kept) -> None:
         reader.ready = next(((vector,) for end, vector in made if end >= high), ())
         for tile in tiles:
             reader.put(tile)
-        read.append((low, reader.read))
     while to_make:
         make()
 

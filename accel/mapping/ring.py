@@ -34,11 +34,13 @@ class Ring:
         self.capacity_bytes = capacity_bytes
         self.double_buffered = double_buffered
         self.held: dict[Hashable, Held] = {}
+        self.places: list[Held] = []
+        """What lies where: tiles, and what is left of forgotten ones, which somebody may still be reading."""
         self.next_offset = 0
 
     def limit(self, capacity_bytes: int) -> None:
         """Forget everything, and use only so many bytes from now on."""
-        self.capacity_bytes, self.held, self.next_offset = capacity_bytes, {}, 0
+        self.capacity_bytes, self.held, self.places, self.next_offset = capacity_bytes, {}, [], 0
 
     def room_for(self, size_bytes: int) -> None:
         """So many bytes of tiles follow that are read again and again: keep them in one stretch, if they fit."""
@@ -55,13 +57,19 @@ class Ring:
         if not self.double_buffered or self.next_offset + size_bytes > self.capacity_bytes:
             self.next_offset = 0
         tile = Held(key, self.next_offset, size_bytes)
-        in_the_way = [
-            other
-            for other in self.held.values()
-            if not self.double_buffered or (other.offset < tile.end and tile.offset < other.end)
-        ]
+        taken = tile if self.double_buffered else Held(key, 0, self.capacity_bytes)
+        in_the_way = [other for other in self.places if other.offset < taken.end and taken.offset < other.end]
         for other in in_the_way:
-            del self.held[other.key]
+            self.places.remove(other)
+            self.places += _rests(other, taken)
+            self.held.pop(other.key, None)
         self.held[key] = tile
+        self.places.append(tile)
         self.next_offset = tile.end
         return tile, tuple(sorted({reader for other in in_the_way for reader in other.readers}))
+
+
+def _rests(tile: Held, taken: Held) -> list[Held]:
+    """What is left of a tile beside a place that has been taken."""
+    sides = ((tile.offset, min(tile.end, taken.offset)), (max(tile.offset, taken.end), tile.end))
+    return [Held(None, low, high - low, readers=tile.readers) for low, high in sides if low < high]

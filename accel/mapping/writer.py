@@ -56,10 +56,6 @@ class LayerWriter(ABC):
         self.op = op
         self.ready = chip.barrier
         """What must be done before operands that stay on chip are read."""
-        self.overwrites: tuple[int, ...] = ()
-        """What reads the places of results that stay on chip, and must be done before they are written."""
-        self.read = -1
-        """The last instruction that took operands."""
         self.made = -1
         """The last Vector."""
         self.output = -1
@@ -106,7 +102,6 @@ class LayerWriter(ABC):
 
     def _works(self, index: int) -> None:
         """An instruction has taken a tile of operands."""
-        self.read = index
         self._work.append(index)
         self.chip.work.append(index)
 
@@ -159,7 +154,7 @@ class LayerWriter(ABC):
             Vector(
                 index,
                 self.position,
-                waits + self.overwrites,
+                waits,
                 None if held is None else held.offset,
                 operands,
                 accumulator,

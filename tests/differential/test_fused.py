@@ -15,7 +15,12 @@ from accel.arch.spec import Machine
 from accel.arch.timing import ArrayTiming
 from accel.flow.lower import lower
 from accel.graph.ir import Graph
+from accel.mapping.emit import emit
+from accel.mapping.fusion import window_of
+from accel.mapping.mapping import ArrayMapping
 from accel.mapping.program import Compute, Instruction, Load, Program, Store, Vector
+from accel.mapping.residency import nothing_stays
+from accel.mapping.search import Chooser
 from accel.sim.engine import Timeline, run
 from accel.sim.occupancy import stays
 from accel.sim.simulate import Simulator
@@ -127,6 +132,55 @@ def test_the_array_and_the_buffers_are_handed_over(arch, seed, batch, several) -
         assert one.buffer != other.buffer or apart or not at_once
 
 
+def two_in_turns(sizes: tuple[int, int], dataflows: tuple[str, str]) -> tuple[Machine, list[Compute], Timeline]:
+    """Convolutions of 4 channels with square windows of these sizes, under these dataflows; nothing else takes long."""
+    net = Builder()
+    x = net.conv(net.input(1, 4, 8, 8), 4, (sizes[0],) * 2, pads=(sizes[0] // 2,) * 4)
+    net.conv(x, 4, (sizes[1],) * 2, pads=(sizes[1] // 2,) * 4)
+    flow = lower(net.graph())
+    arch = machine(
+        16, 4, bandwidth="1 KiB/cycle", latency="0 cycles", lanes=64, width="1 KiB/cycle", buffers=(1 << 14,) * 3
+    )
+    arch = arch.model_copy(
+        update={"array": arch.array.model_copy(update={"dataflow": tuple(dict.fromkeys(dataflows))})}
+    )
+    stays = nothing_stays(flow, arch)
+    residency = stays.with_window(window_of(flow, stays, 0, 1, 8), {0: 2, 1: 2})
+    mappings = [
+        ArrayMapping(dataflow, 1, 1, 2, 8, 4, 4 * size**2, "pixels")
+        for size, dataflow in zip(sizes, dataflows, strict=True)
+    ]
+    program = emit(flow, arch, mappings, residency)
+    return arch, [i for i in program.instructions if isinstance(i, Compute)], run(program, arch)
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (1, 3)])
+def test_a_tile_of_the_other_layer_waits_for_results_that_shift_out(sizes) -> None:
+    """16 rows shift out in 16 cycles: behind 3 x 3 x 4 products a pixel, 1 x 1 x 4 of them would be through in 4."""
+    arch, computes, timeline = two_in_turns(sizes, ("output_stationary", "output_stationary"))
+    timing = ArrayTiming.of(arch.array, "output_stationary")
+    handed_over = 0
+    for one, other in pairwise(computes):
+        least = timing.issue_cycles(one.folds, one.stream, other.stream)
+        gap = timeline.begin[other.index] - timeline.begin[one.index]
+        assert gap >= least
+        handed_over += one.layer != other.layer and gap == least
+    assert handed_over
+
+
+@pytest.mark.parametrize(
+    "dataflows", [("output_stationary", "weight_stationary"), ("input_stationary", "weight_stationary")]
+)
+def test_a_tile_under_another_dataflow_waits_until_the_array_is_empty(dataflows) -> None:
+    _, computes, timeline = two_in_turns((3, 3), dataflows)
+    handed_over = 0
+    for one, other in pairwise(computes):
+        if one.layer != other.layer:
+            assert timeline.begin[other.index] >= timeline.done[one.index]
+            handed_over += timeline.begin[other.index] == timeline.done[one.index]
+    assert handed_over
+
+
 def test_many_pairs_are_drawn() -> None:
     """That the test above tests something: in most networks layers take turns, and some windows hold few rows."""
     nets = [chain(seed) for seed in range(20)]
@@ -155,10 +209,6 @@ def test_a_window_that_is_too_small_gives_wrong_integers() -> None:
 @pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary", "input_stationary"])
 def test_a_slower_dram_gains_most(dataflow) -> None:
     """What passes through the window needs no bandwidth: against layers apart, the share of cycles saved grows."""
-    from accel.mapping.emit import emit
-    from accel.mapping.residency import nothing_stays
-    from accel.mapping.search import Chooser
-
     net = chain(3)
     flow = lower(net.graph(net.last))
     shares = []
