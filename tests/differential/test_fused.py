@@ -181,6 +181,24 @@ def test_a_tile_under_another_dataflow_waits_until_the_array_is_empty(dataflows)
     assert handed_over
 
 
+def test_rows_that_nobody_reads_are_waited_for_too() -> None:
+    """Of 8 rows a stride of 2 reads the first 7; the last one is made when the reader is through."""
+    net = Builder()
+    x = net.conv(net.conv(net.input(1, 4, 8, 8), 4), 4, (1, 1), strides=(2, 2), pads=(0, 0, 0, 0))
+    net.conv(x, 4)
+    flow, arch = lower(net.graph()), machine(buffers=(1 << 12,) * 3)
+    stays = nothing_stays(flow, arch)
+    residency = stays.with_window(window_of(flow, stays, 0, 1, 1), {0: 1, 1: 1})
+    program = emit(flow, arch, Chooser(flow, arch).all(residency), residency)
+    (last_made,) = [
+        i.index for i in program.instructions if isinstance(i, Vector) and i.layer == 0 and i.box[2] == (7, 8)
+    ]
+    assert last_made > max(i.index for i in program.instructions if i.layer == 1)
+    behind = [i for i in program.instructions if isinstance(i, Load) and i.layer == 2 and i.buffer == "activation"]
+    assert behind
+    assert all(last_made in load.waits for load in behind)
+
+
 def test_many_pairs_are_drawn() -> None:
     """That the test above tests something: in most networks layers take turns, and some windows hold few rows."""
     nets = [chain(seed) for seed in range(20)]
