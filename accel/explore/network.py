@@ -160,14 +160,18 @@ class _Work:
         old = self.timed(residency, self.chooser.all(residency))
         found = [self.found.get(kind) for kind in kinds]
         new = self.timed(residency, tuple(None if one is None else one.mapping for one in found))
+        # What one layer of a pair loses, the other may show.
+        turns = residency.turns
+        stages = [turns.get(position, position) for position in range(len(kinds))]
+        both = [tuple(kind for kind, its in zip(kinds, stages, strict=True) if its == stage) for stage in stages]
         worse = set()
-        for kind in set(kinds):
-            mine = [position for position, its in enumerate(kinds) if its == kind]
+        for kind in set(both):
+            mine = [position for position, its in enumerate(both) if its == kind]
             then, now = (total([some.figures[at] for at in mine]).rank(self.objective) for some in (old, new))
             if now > then:
                 worse.add(kind)
         mixed = tuple(
-            then if kind in worse else now for then, now, kind in zip(old.mappings, new.mappings, kinds, strict=True)
+            then if kind in worse else now for then, now, kind in zip(old.mappings, new.mappings, both, strict=True)
         )
         return min(old, self.timed(residency, mixed), key=lambda some: total(some.figures).rank(self.objective))
 
