@@ -175,7 +175,8 @@ class _Reader:
         needed = rows_needed(maker, reader, tiles[0], tiles[1])
         height = maker.write.shape[2]
         if type(rows) is not int or not needed <= rows <= height:
-            hint = f"tiles of {tiles[0]} and {tiles[1]} rows need at least {needed}, and the tensor has {height}"
+            why = f"tiles of {tiles[0]} and {tiles[1]} rows need {needed}, and the tensor has {height}"
+            hint = f"legal is a whole number from {needed} to {height}; {why}"
             self._wrong(at, f"window_rows is {rows!r}", hint)
             return
         window = window_of(self.flow, self.residency, *pair, rows)

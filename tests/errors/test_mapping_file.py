@@ -189,6 +189,8 @@ def test_a_good_pair(tmp_path: Path) -> None:
     assert dump_mappings(network(), NARROW, mappings, windows=residency.windows) == FUSED
 
 
+LEGAL_ROWS = "legal is a whole number from 2 to 9; tiles of 2 and 1 rows need 2, and the tensor has 9"
+
 BAD_PAIRS: dict[str, tuple[Callable[[str], str], str]] = {
     "no rows": (
         lambda text: text.replace("    window_rows: 4\n", ""),
@@ -215,15 +217,19 @@ BAD_PAIRS: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "too few rows": (
         lambda text: text.replace("window_rows: 4", "window_rows: 1"),
-        "10:18: window_rows is 1; tiles of 2 and 1 rows need at least 2, and the tensor has 9",
+        f"10:18: window_rows is 1; {LEGAL_ROWS}",
     ),
     "more rows than there are": (
         lambda text: text.replace("window_rows: 4", "window_rows: 10"),
-        "10:18: window_rows is 10; tiles of 2 and 1 rows need at least 2, and the tensor has 9",
+        f"10:18: window_rows is 10; {LEGAL_ROWS}",
     ),
     "rows in words": (
         lambda text: text.replace("window_rows: 4", "window_rows: four"),
-        "10:18: window_rows is 'four'; tiles of 2 and 1 rows need at least 2, and the tensor has 9",
+        f"10:18: window_rows is 'four'; {LEGAL_ROWS}",
+    ),
+    "rows in halves": (
+        lambda text: text.replace("window_rows: 4", "window_rows: 4.0"),
+        f"10:18: window_rows is 4.0; {LEGAL_ROWS}",
     ),
     "half of the channels": (
         lambda text: text.replace("c: 6", "c: 3"),
