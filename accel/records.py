@@ -96,6 +96,7 @@ def result_of(
         area=area_of(machine, technology),
         accuracy=seen_or_nothing.accuracy,
         occupancy=clock.occupancy,
+        turns=tuple((end, layer) for end, layer in clock.stretches) if program.residency.windows else (),
         output_sha256={name: _digest(values) for name, values in seen_or_nothing.outputs.items()},
         accel_version=__version__,
     )

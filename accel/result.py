@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, cast
 
 from accel.plain import build, finite
@@ -274,6 +275,8 @@ class Result:
     accuracy: Accuracy | None = None
     occupancy: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     """By buffer: (cycle, bytes taken from then on), cycles rising."""
+    turns: tuple[tuple[int, int], ...] = ()
+    """(end, in cycles; layer, counted from 0) of each stretch of time, where layers take turns; empty where none do."""
     output_sha256: dict[str, str] = field(default_factory=dict)
     """Output tensor name -> hash of its integers (C order, little endian)."""
     accel_version: str = ""
@@ -282,6 +285,12 @@ class Result:
     def latency_cycles(self) -> int:
         """Cycles from the first load to the last store."""
         return sum(layer.cycles.total for layer in self.layers)
+
+    @property
+    def stretches(self) -> tuple[tuple[int, int], ...]:
+        """(end, layer) as in ``turns``, of any result: each layer once where none take turns."""
+        ends = accumulate(layer.cycles.total for layer in self.layers)
+        return self.turns or tuple((end, layer) for layer, end in enumerate(ends) if self.layers[layer].cycles.total)
 
     @property
     def latency_ms(self) -> float:

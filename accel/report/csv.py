@@ -9,7 +9,6 @@ import types
 import typing
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate
 from typing import Any
 
 from accel.result import Cycles, Energy, LayerResult, Result
@@ -38,10 +37,11 @@ def occupancy_csv(result: Result) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["buffer", "cycle", "layer", "taken_bytes"])
-    ends = list(accumulate(layer.cycles.total for layer in result.layers))
+    ends = [end for end, _ in result.stretches]
     for name, steps in result.occupancy.items():
         for cycle, taken in steps:
-            writer.writerow([name, cycle, min(bisect_right(ends, cycle) + 1, len(ends)), taken])
+            _, layer = result.stretches[min(bisect_right(ends, cycle), len(ends) - 1)]
+            writer.writerow([name, cycle, layer + 1, taken])
     return text.getvalue()
 
 

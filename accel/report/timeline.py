@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from accel.report.bars import drawn_layers, subject
+from accel.report.bars import subject
 from accel.report.palette import COMPONENTS, DARK_GREY, LIGHT_GREY
 from accel.report.units import percent, size
 from accel.result import Result
@@ -76,7 +75,7 @@ def _draw(axes: Axes, result: Result, name: str) -> None:
     for amounts, opacity in ((most, 0.4), (least, 0.6)):
         axes.fill_between(borders, np.append(amounts, 0), step="post", color=colour, alpha=opacity, linewidth=0)
     axes.axhline(capacity, color=DARK_GREY, linewidth=1.2)
-    for end in accumulate(layer.cycles.total for _, layer in drawn_layers(result)):
+    for end, _ in spans(result):
         axes.axvline(end, color=LIGHT_GREY, linewidth=0.5, zorder=0)
     peak = max((taken for _, taken in steps), default=0)
     text = f"{name} buffer: {size(capacity)}, at most {size(peak)} taken ({percent(peak / capacity)})"
@@ -89,17 +88,30 @@ def _draw(axes: Axes, result: Result, name: str) -> None:
 def _number_layers(axes: Axes, result: Result) -> None:
     """Above the axes, where a layer is wide enough."""
     begin, right = 0, -1.0
-    for number, layer in drawn_layers(result):
-        middle = (begin + layer.cycles.total / 2) / result.latency_cycles
-        begin += layer.cycles.total
-        if layer.cycles.total / result.latency_cycles < _NUMBER_GAP or middle - right < _NUMBER_GAP:
+    for end, numbers in spans(result):
+        width, middle = (end - begin) / result.latency_cycles, (begin + end) / 2
+        begin = end
+        if width < _NUMBER_GAP * len(numbers) or middle / result.latency_cycles - right < _NUMBER_GAP * len(numbers):
             continue
-        right = middle
+        right = middle / result.latency_cycles
         axes.annotate(
-            str(number),
-            (begin - layer.cycles.total / 2, 1.0),
+            "+".join(map(str, numbers)),
+            (middle, 1.0),
             xycoords=axes.get_xaxis_transform(),
             ha="center",
             va="bottom",
             fontsize=6.5,
         )
+
+
+def spans(result: Result) -> list[tuple[int, list[int]]]:
+    """(end, numbers) of the layers, those that take turns together."""
+    last = {layer: place for place, (_, layer) in enumerate(result.stretches)}
+    found: list[tuple[int, list[int]]] = []
+    together: set[int] = set()
+    for place, (end, layer) in enumerate(result.stretches):
+        together.add(layer)
+        if all(last[other] <= place for other in together):
+            found.append((end, sorted(other + 1 for other in together)))
+            together = set()
+    return found

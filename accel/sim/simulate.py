@@ -17,7 +17,7 @@ from accel.sim.busy import busy_units
 from accel.sim.critical import critical_path
 from accel.sim.engine import Timeline, run
 from accel.sim.layer import ArrayLayer
-from accel.sim.ledger import charge
+from accel.sim.ledger import Stretch, charge
 from accel.sim.memory import Memory, Observer
 from accel.sim.occupancy import occupancy, peaks, stays
 
@@ -46,6 +46,8 @@ class Run:
     timeline: Timeline
     cycles: tuple[Cycles, ...]
     """By layer and cause."""
+    stretches: list[Stretch]
+    """Of time, and whose they are."""
     critical: tuple[CriticalPath, ...]
     """By layer, what its end waited for."""
     busy: tuple[UnitCycles, ...]
@@ -69,6 +71,7 @@ def run_clock(program: Program, machine: Machine) -> Run:
     return Run(
         timeline,
         cycles,
+        stretches,
         critical_path(program, timeline, stretches),
         busy_units(program, timeline, stretches),
         tuple(timeline.dram.get(position, Counter()) for position in range(layers)),

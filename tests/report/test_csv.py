@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel.report.csv import layers_csv, occupancy_csv
+from accel.report.timeline import spans
 from accel.result import Actions, Cycles, Energy
 
 from .synthetic import digits, estimate, resnet50, without_layers
@@ -115,3 +116,24 @@ def test_buffers_over_time_by_hand():
         "accumulator,5,1,1",
         "accumulator,25,2,0",
     ]
+
+
+def test_buffers_over_time_where_layers_take_turns():
+    """The first for 8 cycles, the second for 4, the first again for 12, the second for 6."""
+    first, second = digits().layers[:2]
+    layers = (
+        dataclasses.replace(first, cycles=Cycles(compute=20)),
+        dataclasses.replace(second, cycles=Cycles(compute=10)),
+    )
+    steps = {"weight": ((0, 16), (8, 32), (12, 8), (24, 1), (30, 0))}
+    turns = ((8, 0), (12, 1), (24, 0), (30, 1))
+    result = dataclasses.replace(digits(), layers=layers, occupancy=steps, turns=turns)
+    assert [line.split(",")[1:3] for line in occupancy_csv(result).splitlines()[1:]] == [
+        ["0", "1"],
+        ["8", "2"],
+        ["12", "1"],
+        ["24", "2"],
+        ["30", "2"],
+    ]
+    assert spans(result) == [(30, [1, 2])]
+    assert spans(dataclasses.replace(result, turns=())) == [(20, [1]), (30, [2])]
