@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from accel.arch.spec import Machine
+from accel.collector import no_collection
 from accel.errors import AccelError, listed
 from accel.explore.fusion import plan
 from accel.flow.lower import lower
@@ -57,8 +58,9 @@ def compile_graph(graph: Graph, machine: Machine, mapping: Path | None = None) -
         A layer that fits no mapping, or a file that does not fit network and machine.
     """
     flow = lower(graph)
-    residency, mappings = plan(flow, machine) if mapping is None else load_mappings(mapping, flow, machine)
-    return emit(flow, machine, mappings, residency)
+    with no_collection():
+        residency, mappings = plan(flow, machine) if mapping is None else load_mappings(mapping, flow, machine)
+        return emit(flow, machine, mappings, residency)
 
 
 def _problems(graph: Graph, node: Node, machine: Machine) -> list[str]:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from accel.arch.spec import Machine
 from accel.arch.technology import Technology, load_technology
-from accel.collector import no_collection
 from accel.compile import compile_graph
 from accel.cost.area import area_of
 from accel.cost.energy import activity_energy, energy_of
@@ -54,8 +53,7 @@ def estimate_graph(name: str, graph: Graph, machine: Machine, mapping: Path | No
     mapping
         A file of mappings; None: they are chosen.
     """
-    with no_collection():
-        return estimate_program(name, graph.batch, machine, compile_graph(graph, machine, mapping))
+    return estimate_program(name, graph.batch, machine, compile_graph(graph, machine, mapping))
 
 
 def estimate_program(name: str, batch: int, machine: Machine, program: Program) -> Result:

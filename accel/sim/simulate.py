@@ -10,6 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from accel.arch.spec import Machine
+from accel.collector import no_collection
 from accel.mapping.program import Program
 from accel.result import AccumulatorUse, Activity, BufferBytes, CriticalPath, Cycles, UnitCycles
 from accel.sim.activity import check_counted
@@ -62,22 +63,23 @@ class Run:
 
 def run_clock(program: Program, machine: Machine) -> Run:
     """Everything that can be known without moving data."""
-    timeline = run(program, machine)
-    cycles, stretches = charge(program, timeline)
-    taken = stays(program, machine, timeline)
-    steps = {name: tuple(occupancy(taken, name)) for name in machine.buffers.by_name}
-    layers = len(program.layers)
-    peak = [peaks(of_buffer, stretches, layers) for of_buffer in steps.values()]
-    return Run(
-        timeline,
-        cycles,
-        stretches,
-        critical_path(program, timeline, stretches),
-        busy_units(program, timeline, stretches),
-        tuple(timeline.dram.get(position, Counter()) for position in range(layers)),
-        steps,
-        tuple(BufferBytes(*of_layer) for of_layer in zip(*peak, strict=True)),
-    )
+    with no_collection():
+        timeline = run(program, machine)
+        cycles, stretches = charge(program, timeline)
+        taken = stays(program, machine, timeline)
+        steps = {name: tuple(occupancy(taken, name)) for name in machine.buffers.by_name}
+        layers = len(program.layers)
+        peak = [peaks(of_buffer, stretches, layers) for of_buffer in steps.values()]
+        return Run(
+            timeline,
+            cycles,
+            stretches,
+            critical_path(program, timeline, stretches),
+            busy_units(program, timeline, stretches),
+            tuple(timeline.dram.get(position, Counter()) for position in range(layers)),
+            steps,
+            tuple(BufferBytes(*of_layer) for of_layer in zip(*peak, strict=True)),
+        )
 
 
 class Simulator:
