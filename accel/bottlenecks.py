@@ -12,14 +12,12 @@ from accel.explore.workers import each
 from accel.flow.ir import Flow
 from accel.graph.ir import Graph
 from accel.mapping.emit import emit
-from accel.mapping.mapping import ArrayMapping, VectorMapping
+from accel.mapping.mapping import Mappings, NestMapping
 from accel.mapping.residency import Residency
 from accel.mapping.space import footprint, loop_sizes
 from accel.records import estimate_program
 from accel.result import Result
 from accel.studies.bottleneck import Bottleneck, More
-
-Mappings = tuple[ArrayMapping | VectorMapping | None, ...]
 
 
 def study(
@@ -79,14 +77,14 @@ def _estimates(name: str, graph: Graph, machine: Machine, residency: Residency, 
     """Mapped anew, and as it was if that fits: half of a buffer holds less than all of it."""
     anew = compile_graph(graph, machine)
     yield estimate_program(name, graph.batch, machine, anew)
+    if (anew.residency, tuple(layer.mapping for layer in anew.layers)) == (residency, mappings):
+        return
     if all(_fits(anew.flow, machine, residency, position, mapping) for position, mapping in enumerate(mappings)):
         as_it_was = emit(anew.flow, machine, mappings, residency)
         yield estimate_program(name, graph.batch, machine, as_it_was)
 
 
-def _fits(
-    flow: Flow, machine: Machine, residency: Residency, position: int, mapping: ArrayMapping | VectorMapping | None
-) -> bool:
+def _fits(flow: Flow, machine: Machine, residency: Residency, position: int, mapping: NestMapping | None) -> bool:
     if mapping is None:
         return True
     op = flow.ops[position]

@@ -65,7 +65,8 @@ def estimate(network: Network, arch: Machine, mapping: Path | None = None) -> Re
 def bottleneck(network: Network, arch: Machine, processes: int = 1, progress: Progress | None = None) -> Bottleneck:
     """What bounds each layer, how busy each unit is, and what more of each resource would bring.
 
-    Every machine with twice as much of one thing (or half the latency) gets a mapping and an estimate of its own.
+    Every machine with twice as much of one thing (or half the latency) is mapped anew, or as it was where that is
+    quicker.
 
     Parameters
     ----------

@@ -166,6 +166,6 @@ def check_buffer(needed: LeastTile, buffer: BufferSpec) -> None:
             "needed": needed.size_bytes,
             "why": needed.why,
             "short": short_bytes,
-            "least": needed.size_bytes * (2 if buffer.double_buffered else 1),
+            "least": needed.size_bytes * buffer.slots,
         },
     )

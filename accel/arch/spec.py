@@ -202,9 +202,14 @@ class BufferSpec(Spec):
     )
 
     @property
+    def slots(self) -> int:
+        """Tiles that it holds at a time."""
+        return 2 if self.double_buffered else 1
+
+    @property
     def tile_bytes(self) -> int:
         """What one tile may take: half of the capacity when double buffered."""
-        return self.capacity_bytes // 2 if self.double_buffered else self.capacity_bytes
+        return self.capacity_bytes // self.slots
 
 
 class BuffersSpec(Spec):

@@ -53,7 +53,7 @@ def map_(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     json: Json = False,
 ) -> None:
-    """Search each layer's mapping with the clock: dataflow, tile, loop order, groups at once.
+    """Search each layer's mapping with the clock: dataflow, tile, loop order, groups at once, and which are fused.
 
     Lower bounds say which mappings are worth timing, and when nothing better can be left. Layers of equal loops and
     types are searched once. The mappings do not depend on the number of processes. Edit the file, if you like, and run

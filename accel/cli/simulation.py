@@ -174,8 +174,8 @@ def bottleneck(
     """Show what bounds each layer, how busy each unit is, and what more of each resource would bring.
 
     Layers that lose most cycles come first. Then the machine with twice the DRAM bandwidth, half its latency, twice
-    each buffer's capacity and width, the rows, the columns, the vector lanes: each mapped and estimated anew. --out
-    writes the estimate's folder, with the roofline and the buffers over time.
+    each buffer's capacity and width, the rows, the columns, the vector lanes: each mapped anew, or as it was where that
+    is quicker. --out writes the estimate's folder, with the roofline and the buffers over time.
     """
     from accel import api
 

@@ -12,13 +12,13 @@ from accel.errors import AccelError
 from accel.flow.ir import Flow
 from accel.mapping.emit import emit
 from accel.mapping.fusion import Pair, pairs
-from accel.mapping.mapping import ArrayMapping, VectorMapping
+from accel.mapping.mapping import Mappings
 from accel.mapping.residency import Residency, plan_residency
 from accel.mapping.search import Choice, Chooser, signature
 from accel.sim.engine import run
 
 
-def plan(flow: Flow, machine: Machine) -> tuple[Residency, tuple[ArrayMapping | VectorMapping | None, ...]]:
+def plan(flow: Flow, machine: Machine) -> tuple[Residency, Mappings]:
     """What stays on chip, whole or row by row, and a mapping for every nest.
 
     Raises
@@ -51,11 +51,9 @@ class _Scale:
         window, rows = pair
         positions = list(rows)
         turns = self.residency.with_window(window, rows)
-        rooms = [
-            (some.room(position, self.flow.ops[position])) for some in (self.residency, turns) for position in rows
-        ]
-        kinds = [signature(self.flow.ops[position], self.flow.tensors) for position in rows]
-        key = (*kinds, *rooms, window.rows)
+        ops = [(position, self.flow.ops[position]) for position in positions]
+        rooms = [some.room(position, op) for some in (self.residency, turns) for position, op in ops]
+        key = (window.rows, *rooms, *(signature(op, self.flow.tensors) for _, op in ops))
         if key not in self._known:
             self._known[key] = self._weigh(positions, turns)
         return self._known[key]
@@ -63,8 +61,7 @@ class _Scale:
     def _weigh(self, positions: Sequence[int], turns: Residency) -> int:
         try:
             apart, together = (
-                [self.chooser.best(self.flow.ops[at], some.room(at, self.flow.ops[at])) for at in positions]
-                for some in (self.residency, turns)
+                [self.chooser.at(position, some) for position in positions] for some in (self.residency, turns)
             )
         except AccelError:
             return -1

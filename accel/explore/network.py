@@ -24,12 +24,10 @@ from accel.explore.workers import each
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.emit import emit
 from accel.mapping.fusion import Pair, pairs
-from accel.mapping.mapping import ArrayMapping, VectorMapping
+from accel.mapping.mapping import Mappings
 from accel.mapping.residency import Residency, plan_residency
 from accel.mapping.search import Chooser, signature
 from accel.sim.simulate import run_clock
-
-Mappings = tuple[ArrayMapping | VectorMapping | None, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +108,8 @@ class _Work:
         self.chooser = Chooser(flow, machine)
         self.found: dict[object, Found] = {}
         """By kind of nest."""
+        self._best: dict[object, Plan] = {}
+        """By the pairs that take turns."""
 
     def kind(self, position: int, residency: Residency) -> object:
         """What a search depends on; a view is of a kind of its own."""
@@ -124,7 +124,7 @@ class _Work:
         turns = residency.with_window(*pair)
         try:
             for position in pair[1]:
-                self.chooser.best(self.flow.ops[position], turns.room(position, self.flow.ops[position]))
+                self.chooser.at(position, turns)
         except AccelError:
             return False
         return True
@@ -147,7 +147,7 @@ class _Work:
         jobs = []
         for position, residency in first.values():
             op = self.flow.ops[position]
-            start = self.chooser.best(op, residency.room(position, op)).mapping
+            start = self.chooser.at(position, residency).mapping
             alone = residency.only(self.flow, [position])
             nest = _alone(op, self.flow)
             jobs.append((op, nest, self.machine, alone, self.prices, self.objective, effort, seed, start))
@@ -156,6 +156,12 @@ class _Work:
 
     def best(self, residency: Residency) -> Plan:
         """With what was found, or what had been chosen before where that is better in the network."""
+        windows = frozenset(residency.windows)
+        if windows not in self._best:
+            self._best[windows] = self._better(residency)
+        return self._best[windows]
+
+    def _better(self, residency: Residency) -> Plan:
         kinds = [self.kind(position, residency) for position in range(len(self.flow.ops))]
         old = self.timed(residency, self.chooser.all(residency))
         found = [self.found.get(kind) for kind in kinds]

@@ -27,7 +27,6 @@ from accel.mapping.bound_parts import (
     latency_of,
     port_cycles,
     rate_of,
-    slots,
     transfer_cycles,
     whole_bursts,
 )
@@ -105,7 +104,7 @@ class ArrayBounds:
             latency + first + work.least_cycles + work.tail_cycles + ends.vector_cycles,
             loading + latency + work.least_cycles + behind,
             loading + ends.store_cycles,
-            parts(chain, slots(buffers.accumulator)),
+            parts(chain, buffers.accumulator.slots),
             _held(buffers.weight, buffers.weight.capacity_bytes, weight_area, weights, work, latency),
         ]
         if activations is not None:
@@ -124,7 +123,7 @@ class ArrayBounds:
         # Transfers are asked for about two tiles ahead, and wait in a queue behind others that are not ready.
         names = ("weight", "activation")
         for name, load in zip(names, loads, strict=False):
-            ahead = slots(getattr(buffers, name))
+            ahead = buffers.by_name[name].slots
             alone.append(parts(load.tiles * self.machine.dram.latency_cycles + load.cycles + work.cycles, ahead))
         return Bounds(cycles, reduce(np.maximum, alone) + latency + first + behind, actions, units)
 

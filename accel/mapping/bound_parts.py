@@ -215,11 +215,6 @@ def whole_bursts(size_bytes: Any, machine: Machine) -> Any:
     return parts(size_bytes, burst) * burst
 
 
-def slots(buffer: BufferSpec) -> int:
-    """Tiles of sums that a buffer holds."""
-    return 2 if buffer.double_buffered else 1
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
     """What a tiling's tiles touch along one axis of a tensor, one tile after another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from math import ceil
 
@@ -11,6 +12,9 @@ from accel.mapping.layout import Layout, Runs, runs_of
 from accel.mapping.program import Instruction, Load, PortCycles, Store
 from accel.mapping.residency import Residency
 from accel.mapping.ring import Held, Ring
+
+TILES_AHEAD = 2
+"""How many tiles before their own one operands are asked for: one under way, the next one's there."""
 
 
 class Chip:
@@ -25,7 +29,7 @@ class Chip:
         buffers = machine.buffers
         self.weights = Ring(buffers.weight.capacity_bytes, buffers.weight.double_buffered)
         self.activations = Ring(buffers.activation.capacity_bytes, buffers.activation.double_buffered)
-        self.slots = 2 if buffers.accumulator.double_buffered else 1
+        self.slots = buffers.accumulator.slots
         """Of the accumulator buffer, for each layer of a stage."""
         self.freed: list[tuple[int, ...]] = [()] * self.slots
         """By slot, the instruction that took its last result away."""
@@ -36,8 +40,8 @@ class Chip:
         self._ports = [
             (f"{name}_buffer_read_bytes", f"{name}_buffer_write_bytes", b) for name, b in buffers.by_name.items()
         ]
-        self.work: list[int] = []
-        """Instructions so far that work on tiles of operands."""
+        self.work: deque[int] = deque(maxlen=TILES_AHEAD)
+        """The last instructions that worked on tiles of operands."""
         self._earliest: dict[int, int] = {}
         """Where a Load is issued at the earliest."""
 

@@ -10,7 +10,7 @@ from accel.arch.spec import Machine
 from accel.errors import AccelError
 from accel.flow.ir import Access, Flow, Range
 from accel.mapping.chip import Chip
-from accel.mapping.mapping import ArrayMapping, VectorMapping
+from accel.mapping.mapping import NestMapping
 from accel.mapping.program import Layer, Program
 from accel.mapping.residency import Kept, Residency, nothing_stays
 from accel.mapping.window import reads_of, rows_of
@@ -21,7 +21,7 @@ from accel.result import Actions
 def emit(
     flow: Flow,
     machine: Machine,
-    mappings: Sequence[ArrayMapping | VectorMapping | None],
+    mappings: Sequence[NestMapping | None],
     residency: Residency | None = None,
 ) -> Program:
     """Write the instructions of every layer.

@@ -32,7 +32,7 @@ from accel.errors import listed
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.bound import OUTER
 from accel.mapping.fusion import links, window_of
-from accel.mapping.mapping import ArrayMapping, VectorMapping, layer_step, most_groups_at_once
+from accel.mapping.mapping import ArrayMapping, Mappings, NestMapping, VectorMapping, layer_step, most_groups_at_once
 from accel.mapping.residency import Kept, Residency, plan_residency
 from accel.mapping.space import ARRAY_LOOPS, VECTOR_LOOPS, footprint, loop_sizes, row_by_row, shortage
 from accel.mapping.window import row_loop, rows_needed
@@ -43,13 +43,11 @@ _WIDTH = 200
 _KEYS = ("network", "machine", "layers")
 _FUSED_KEYS = ("fused_with", "window_rows")
 
-Mappings = tuple[ArrayMapping | VectorMapping | None, ...]
-
 
 def dump_mappings(
     flow: Flow,
     machine: Machine,
-    mappings: Sequence[ArrayMapping | VectorMapping | None],
+    mappings: Sequence[NestMapping | None],
     comment: str = "",
     windows: Sequence[Kept] = (),
 ) -> str:
@@ -95,7 +93,7 @@ def load_mappings(path: Path, flow: Flow, machine: Machine) -> tuple[Residency, 
     return reader.residency, mappings
 
 
-def _plain(mapping: ArrayMapping | VectorMapping) -> dict[str, Any]:
+def _plain(mapping: NestMapping) -> dict[str, Any]:
     if isinstance(mapping, VectorMapping):
         return {"tile": {name: getattr(mapping, name) for name in VECTOR_LOOPS}}
     return {
@@ -187,7 +185,7 @@ class _Reader:
             return
         self.residency = self.residency.with_window(window, dict(zip(pair, tiles, strict=True)))
 
-    def _layer(self, op: FlowOp, found: Any) -> ArrayMapping | VectorMapping | None:
+    def _layer(self, op: FlowOp, found: Any) -> NestMapping | None:
         at = ("layers", op.name)
         needed = ("dataflow", "outer", "tile") if op.on_array else ("tile",)
         optional = ("groups_at_once", *_FUSED_KEYS) if op.on_array else _FUSED_KEYS
@@ -214,9 +212,7 @@ class _Reader:
         mapping = ArrayMapping(found["dataflow"], **tile, outer=found["outer"], groups_at_once=groups_at_once)
         return self._that_fits(op, mapping, tile)
 
-    def _that_fits(
-        self, op: FlowOp, mapping: ArrayMapping | VectorMapping, tile: dict[str, int]
-    ) -> ArrayMapping | VectorMapping | None:
+    def _that_fits(self, op: FlowOp, mapping: NestMapping, tile: dict[str, int]) -> NestMapping | None:
         room = self.residency.room(self.positions[op.name], op)
         at = ("layers", op.name, "tile")
         tiles = prod(-(-size // tile[name]) for name, size in loop_sizes(op).items())

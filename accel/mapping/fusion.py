@@ -13,8 +13,7 @@ from math import ceil, prod
 
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
-from accel.mapping.residency import Kept, Residency
-from accel.mapping.space import touched
+from accel.mapping.residency import Kept, Residency, room_for_rows
 from accel.mapping.window import reads_of, row_loop, rows_needed
 
 _MOST_ROWS = 16
@@ -77,11 +76,12 @@ def _pair(flow: Flow, machine: Machine, residency: Residency, first: int, last: 
     # One tile more, so that the first layer makes rows while the second one reads others.
     rows = rows_needed(maker, reader, maker_rows, reader_rows) + maker_rows
     window = window_of(flow, residency, first, last, rows)
-    tiles = max(
-        _loaded_bytes(flow, op, op_rows, {*residency.kept, source.tensor})
+    on_chip = {*residency.kept, source.tensor}
+    room = max(
+        room_for_rows(op, op_rows, flow, machine, on_chip)
         for op, op_rows in ((maker, maker_rows), (reader, reader_rows))
     )
-    if rows >= height or window.offset < tiles * (2 if machine.buffers.activation.double_buffered else 1):
+    if rows >= height or window.offset < room:
         return None
     return window, {first: maker_rows, last: reader_rows}
 
@@ -97,20 +97,10 @@ def window_of(flow: Flow, residency: Residency, first: int, last: int, rows: int
 
 def _weights_fit(maker: FlowOp, reader: FlowOp, machine: Machine) -> bool:
     """Whether both layers' weights stay on chip, tile by tile of rows; with one layer on the array they need not."""
-    if not (maker.on_array and reader.on_array):
+    if maker.weight is None or reader.weight is None:
         return True
-    sizes = [op.sizes for op in (maker, reader)]
-    weights = [prod(size[name] for name in ("g", "n", "c", "kh", "kw")) for size in sizes]
-    size_bytes = sum(ceil(count * op.weight_bits / 8) for count, op in zip(weights, (maker, reader), strict=True))
+    size_bytes = sum(
+        ceil(prod(weight.shape) * op.weight_bits / 8) for weight, op in ((maker.weight, maker), (reader.weight, reader))
+    )
     buffer = machine.buffers.weight
     return buffer.double_buffered and size_bytes <= buffer.capacity_bytes
-
-
-def _loaded_bytes(flow: Flow, op: FlowOp, rows: int, on_chip: set[str]) -> int:
-    """Of the operands of a tile of so many rows."""
-    tile = op.sizes | {"b": 1, row_loop(op): rows}
-    return sum(
-        ceil(prod(touched(read, tile)) * flow.tensors[read.tensor].bits / 8)
-        for read in op.reads
-        if read.tensor not in on_chip
-    )

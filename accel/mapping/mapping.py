@@ -62,6 +62,11 @@ class VectorMapping:
         return f"vector b{self.b} c{self.c} h{self.h} w{self.w}"
 
 
+NestMapping = ArrayMapping | VectorMapping
+Mappings = tuple[NestMapping | None, ...]
+"""One a nest of a flow; None for a view."""
+
+
 class TileSizes(Protocol):
     """What a tile is to the array: a matrix product for each of its groups."""
 
@@ -194,11 +199,6 @@ def array_tiles(op: FlowOp, mapping: ArrayMapping) -> Iterator[tuple[ArrayTile, 
 def parts(size: Size, step: Size) -> Size:
     """Into how many parts ``cut`` cuts."""
     return -(-size // step)
-
-
-def tile_ranges(op: FlowOp, tile: ArrayTile) -> dict[str, Range]:
-    """The loop ranges whose data a tile touches: all of c, kh, kw, as activations are not cut along k."""
-    return op.whole | {"g": tile.g, "b": tile.b, "oh": tile.oh, "ow": tile.ow, "n": tile.n}
 
 
 def cycles_at(rate: float, size_bytes: Size) -> Size:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from accel.arch.spec import BufferSpec
 from accel.flow.ir import Flow, FlowOp, Range, Region
 from accel.mapping.layout import Place, Runs
-from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping
+from accel.mapping.mapping import ArrayTile, NestMapping
 from accel.mapping.residency import Residency
 from accel.result import Actions
 
@@ -156,7 +156,7 @@ class Layer:
     """One loop nest of the flow with its mapping; instructions refer to it by position."""
 
     op: FlowOp
-    mapping: ArrayMapping | VectorMapping | None
+    mapping: NestMapping | None
     """None: a view; no instruction."""
     actions: Actions
     """Everything the layer's instructions do."""
@@ -203,7 +203,7 @@ class Program:
         return "\n".join(lines)
 
 
-def in_words(mapping: ArrayMapping | VectorMapping | None, layer: int, flow: Flow, residency: Residency) -> str:
+def in_words(mapping: NestMapping | None, layer: int, flow: Flow, residency: Residency) -> str:
     """A layer's mapping, with the layer that it takes turns with."""
     partner = residency.partner(layer)
     fused = "" if partner is None else f", fused with {flow.ops[partner].name}"

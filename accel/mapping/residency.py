@@ -6,13 +6,14 @@ of other tensors pass through what is left of the buffer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, prod
 
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
 from accel.mapping.space import Room, touched
+from accel.mapping.window import row_loop
 
 _ROWS = 4
 """Rows of outputs whose operands the rest of the buffer must hold at a time, for layers that read other tensors."""
@@ -158,11 +159,13 @@ def _views(flow: Flow, tensor: str) -> list[str]:
 
 
 def _least_room(op: FlowOp, flow: Flow, machine: Machine, on_chip: set[str]) -> int:
-    """Bytes for the other operands of a few rows of outputs, twice where the buffer is double buffered."""
-    if op.is_view:
-        return 0
-    height, width = ("oh", "ow") if op.on_array else ("h", "w")
-    tile = op.sizes | {"b": 1, height: min(_ROWS, op.sizes[height]), width: op.sizes[width]}
+    """For the other operands of a few rows of outputs."""
+    return 0 if op.is_view else room_for_rows(op, min(_ROWS, op.sizes[row_loop(op)]), flow, machine, on_chip)
+
+
+def room_for_rows(op: FlowOp, rows: int, flow: Flow, machine: Machine, on_chip: Collection[str]) -> int:
+    """Bytes for the operands of so many rows of outputs that are not on chip, twice where they are double buffered."""
+    tile = op.sizes | {"b": 1, row_loop(op): rows}
     loaded = (read for read in op.reads if read.tensor not in on_chip)
     size: int = sum(ceil(prod(touched(read, tile)) * flow.tensors[read.tensor].bits / 8) for read in loaded)
-    return size * (2 if machine.buffers.activation.double_buffered else 1)
+    return size * machine.buffers.activation.slots

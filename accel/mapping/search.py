@@ -15,7 +15,7 @@ from accel.errors import AccelError
 from accel.flow.ir import Flow, FlowOp
 from accel.graph.ir import Tensor
 from accel.mapping.candidates import Candidates
-from accel.mapping.mapping import ArrayMapping, VectorMapping, layer_step
+from accel.mapping.mapping import Mappings, NestMapping, layer_step
 from accel.mapping.residency import Residency, nothing_stays
 from accel.mapping.space import IntArray, Room, check_smallest, coarse, halved
 
@@ -23,14 +23,11 @@ _RESOLUTION = 0.03
 """Expectations closer than this are equal."""
 
 
-Mapping = ArrayMapping | VectorMapping
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A mapping for a nest, and what it should take."""
 
-    mapping: Mapping
+    mapping: NestMapping
     cycles: float
     """By itself, from its first load to its last store."""
     unit_cycles: tuple[int, int, int]
@@ -58,16 +55,20 @@ class Chooser:
             self._known[key] = _choose_one(op, self.flow, self.machine, room)
         return self._known[key]
 
-    def all(self, residency: Residency) -> tuple[Mapping | None, ...]:
-        """A mapping for every nest, None for views."""
+    def at(self, position: int, residency: Residency) -> Choice:
+        """``best`` for a nest of the flow that is not a view."""
+        op = self.flow.ops[position]
+        return self.best(op, residency.room(position, op))
+
+    def all(self, residency: Residency) -> Mappings:
+        """A mapping for every nest."""
         return tuple(
-            None if op.is_view else self.best(op, residency.room(position, op)).mapping
-            for position, op in enumerate(self.flow.ops)
+            None if op.is_view else self.at(position, residency).mapping for position, op in enumerate(self.flow.ops)
         )
 
 
-def choose(flow: Flow, machine: Machine, residency: Residency | None = None) -> tuple[Mapping | None, ...]:
-    """A mapping for every nest of ``flow``, None for views.
+def choose(flow: Flow, machine: Machine, residency: Residency | None = None) -> Mappings:
+    """A mapping for every nest of ``flow``.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ class Room:
         buffers = machine.buffers
         return {
             "weight": buffers.weight.tile_bytes,
-            "activation": self.activation_bytes // (2 if buffers.activation.double_buffered else 1),
+            "activation": self.activation_bytes // buffers.activation.slots,
             "accumulator": buffers.accumulator.tile_bytes // (1 if self.rows is None else 2),
         }
 
@@ -154,8 +154,7 @@ def shortage(excess: dict[str, tuple[int, int]], machine: Machine, room: Room) -
     found = []
     for name, (need, there) in excess.items():
         buffer = machine.buffers.by_name[name]
-        shares = 2 if buffer.double_buffered else 1
-        shares *= 2 if name == "accumulator" and room.rows is not None else 1
+        shares = buffer.slots * (2 if name == "accumulator" and room.rows is not None else 1)
         stays = name == "activation" and room.activation_bytes < buffer.capacity_bytes
         whole = "what tensors that stay leave of it" if stays else "it"
         found.append(

@@ -10,7 +10,7 @@ import numpy as np
 
 from accel.arch.spec import Machine
 from accel.flow.ir import Flow, FlowOp
-from accel.mapping.bound_parts import Bounds, Ends, Loads, latency_of, slots
+from accel.mapping.bound_parts import Bounds, Ends, Loads, latency_of
 from accel.mapping.cuts import Cut
 from accel.mapping.mapping import VectorMapping, parts
 from accel.mapping.space import VECTOR_LOOPS, IntArray, Room, loop_sizes
@@ -47,7 +47,7 @@ class VectorBounds:
             first + ends.vector_cycles,
             loading + (latency if fetched else 0) + ends.last_cycles,
             loading + ends.store_cycles,
-            parts(chain, slots(buffers.accumulator)),
+            parts(chain, buffers.accumulator.slots),
         ]
         actions = ends.actions.copy()
         # Named where nothing is loaded, too: a search may want less of it.
@@ -61,6 +61,6 @@ class VectorBounds:
         expected = sum(load.expected_cycles for load in fetched)
         queue = tiles * machine.dram.latency_cycles + expected + ends.vector_cycles + ends.store_cycles
         moving = expected + ends.store_cycles
-        busiest = [ends.vector_cycles, moving, *bounds[2:], parts(queue, slots(buffers.activation))]
+        busiest = [ends.vector_cycles, moving, *bounds[2:], parts(queue, buffers.activation.slots)]
         alone = reduce(np.maximum, busiest)
         return Bounds(cycles, alone + first + ends.last_cycles, actions, (0, ends.vector_cycles, moving))

@@ -10,18 +10,24 @@ from math import ceil
 
 from accel.flow.ir import FlowOp, Range, Region, elements
 from accel.mapping.actions import OperandBits, array_actions
-from accel.mapping.chip import Chip
+from accel.mapping.chip import TILES_AHEAD, Chip
 from accel.mapping.layout import Place, Runs
-from accel.mapping.mapping import ArrayMapping, ArrayTile, VectorMapping, array_tiles, cut, fold_shape, layer_step
+from accel.mapping.mapping import (
+    ArrayMapping,
+    ArrayTile,
+    NestMapping,
+    VectorMapping,
+    array_tiles,
+    cut,
+    fold_shape,
+    layer_step,
+)
 from accel.mapping.mapping import vector_tiles as ranges_of_tiles
 from accel.mapping.parameters import parameter_bytes
 from accel.mapping.program import Compute, PortCycles, Store, Vector
 from accel.mapping.ring import Held
 from accel.mapping.vector_work import vector_work
 from accel.result import Actions
-
-TILES_AHEAD = 2
-"""How many tiles before their own one operands are asked for: one under way, the next one's there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class LayerWriter(ABC):
         """The last Vector."""
         self.output = -1
         """The last instruction that brought a part of the output where it belongs."""
-        self._work = chip.work[-TILES_AHEAD:]
+        self._work = chip.work.copy()
         """The last instructions that worked on tiles of this layer or, as long as these are few, of layers before."""
         self._first_slot = turn * chip.slots
         self._made_tiles = 0
@@ -98,7 +104,7 @@ class LayerWriter(ABC):
     @property
     def _ahead(self) -> int:
         """Where operands of the next tile are asked for."""
-        return self._work[-TILES_AHEAD] if len(self._work) >= TILES_AHEAD else -1
+        return self._work[0] if len(self._work) == TILES_AHEAD else -1
 
     def _works(self, index: int) -> None:
         """An instruction has taken a tile of operands."""
@@ -329,7 +335,7 @@ class ArrayWriter(LayerWriter):
 
 
 def writer_of(
-    chip: Chip, position: int, op: FlowOp, mapping: ArrayMapping | VectorMapping | None, turn: int
+    chip: Chip, position: int, op: FlowOp, mapping: NestMapping | None, turn: int
 ) -> ArrayWriter | VectorWriter:
     """For a layer of the flow that is not a view.
 

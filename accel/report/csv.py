@@ -37,10 +37,11 @@ def occupancy_csv(result: Result) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["buffer", "cycle", "layer", "taken_bytes"])
-    ends = [end for end, _ in result.stretches]
+    stretches = result.stretches
+    ends = [end for end, _ in stretches]
     for name, steps in result.occupancy.items():
         for cycle, taken in steps:
-            _, layer = result.stretches[min(bisect_right(ends, cycle), len(ends) - 1)]
+            _, layer = stretches[min(bisect_right(ends, cycle), len(ends) - 1)]
             writer.writerow([name, cycle, layer + 1, taken])
     return text.getvalue()
 

@@ -197,7 +197,8 @@ def ready_cycles(simulator: Simulator, compute: Compute, start: int) -> tuple[in
 
 def _tile_before(simulator: Simulator, compute: Compute) -> Compute | None:
     """The one that was on the array before this one."""
-    earlier = reversed(simulator.program.instructions[: compute.index])
+    instructions = simulator.program.instructions
+    earlier = (instructions[index] for index in range(compute.index - 1, -1, -1))
     return next((instruction for instruction in earlier if isinstance(instruction, Compute)), None)
 
 

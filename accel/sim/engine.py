@@ -177,7 +177,7 @@ def _following_streams(program: Program) -> dict[int, int | None]:
     """
     queue = [i for i in program.instructions if isinstance(i, Compute)]
     kinds = [
-        (stage, getattr(layer.mapping, "dataflow", None))
+        (stage, layer.mapping.dataflow if isinstance(layer.mapping, ArrayMapping) else None)
         for stage, layer in zip(program.stages, program.layers, strict=True)
     ]
     return {

@@ -261,19 +261,22 @@ class Memory:
         """After a layer's last output: hand its tensor out, and forget what nobody reads again."""
         op = self.program.layers[position].op
         name = op.write.tensor
-        if self.on_tensor is not None and position == self.last_writer[name]:
-            for inner in [name for name in _inner_names(op) if name in self.inner]:
-                self.on_tensor(inner, self.inner.pop(inner).reshape(self.tensors[inner].shape))
-            self.on_tensor(
-                name, self.made[name].reshape(self.tensors[name].shape) if name in self.made else self.tensor(name)
-            )
-        made = self.made.pop(name, None) if position == self.last_writer[name] else None
-        if made is not None and name in self.windows and name in self.kept_places:
-            self.whole[name] = made
+        if position == self.last_writer[name]:
+            self._hand_out(op, name)
         stage = self.stages[position]
         self.unfinished[stage].remove(position)
         if not self.unfinished[stage]:
             self._end_stage(stage)
+
+    def _hand_out(self, op: FlowOp, name: str) -> None:
+        """A tensor is complete: show it as it was made, and what it was made of."""
+        made = self.made.pop(name, None)
+        if self.on_tensor is not None:
+            for inner in [inner for inner in _inner_names(op) if inner in self.inner]:
+                self.on_tensor(inner, self.inner.pop(inner).reshape(self.tensors[inner].shape))
+            self.on_tensor(name, self.tensor(name) if made is None else made.reshape(self.tensors[name].shape))
+        if made is not None and name in self.windows and name in self.kept_places:
+            self.whole[name] = made
 
     def _end_stage(self, stage: int) -> None:
         """Nobody needs tiles of activations any more, nor tensors that no later layer reads."""
