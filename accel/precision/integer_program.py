@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+_ROUNDING = 1e-12
+"""Of a sum of costs, against the largest of them."""
+
 
 def best_choices(
     losses: Sequence[Sequence[float]], costs: Sequence[Sequence[float]], limit: float
@@ -33,15 +36,19 @@ def best_choices(
     # Figures of any size as numbers near 1, as the solver's tolerances expect.
     loss /= np.abs(loss).max(initial=0.0) or 1.0
     scale = np.abs(cost).max(initial=0.0) or 1.0
-    found = milp(
-        loss,
-        integrality=np.ones(len(loss)),
-        bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(cost[None] / scale, -np.inf, limit / scale)],
+    constraints = [LinearConstraint(one_each, 1, 1), LinearConstraint(cost[None] / scale, -np.inf, limit / scale)]
+    while True:
         # Where HiGHS takes a presolved solution back it may print to standard output; here presolving saves no time.
-        options={"mip_rel_gap": 0.0, "presolve": False},
-    )
-    if found.x is None:
-        return None
+        options = {"mip_rel_gap": 0.0, "presolve": False}
+        found = milp(
+            loss, integrality=np.ones(len(loss)), bounds=Bounds(0, 1), constraints=constraints, options=options
+        )
+        if found.x is None:
+            return None
+        taken = np.round(found.x)
+        if cost @ taken <= limit + _ROUNDING * scale:
+            break
+        # Within the solver's tolerance and not within the limit: any choices but these.
+        constraints.append(LinearConstraint(taken[None], -np.inf, len(sizes) - 1))
     starts = np.cumsum([0, *sizes[:-1]])
-    return tuple(int(found.x[start : start + size].argmax()) for start, size in zip(starts, sizes, strict=True))
+    return tuple(int(taken[start : start + size].argmax()) for start, size in zip(starts, sizes, strict=True))

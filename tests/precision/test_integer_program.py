@@ -105,3 +105,11 @@ def test_hawqs_bits_of_resnet18(budget, share) -> None:
     found = best_choices(losses, costs, limit)
     assert found is not None
     assert {i for item, choice in zip(items, found, strict=True) if choice for i in item} == PUBLISHED[budget, share]
+
+
+def test_a_limit_holds_below_the_solvers_tolerance() -> None:
+    """0.04 of 50,000 is less than a millionth, which the solver takes for nothing; the limit itself is legal."""
+    assert best_choices([[0, 1]], [[0, -50_000]], -0.04) == (1,)
+    assert best_choices([[0, 1], [0, 2]], [[0.01, -50_000], [0, -40_000]], 0) == (1, 0)
+    assert best_choices([[0]], [[0.1 + 0.2]], 0.3) == (0,)
+    assert best_choices([[0]], [[50_000.01]], 50_000) is None
